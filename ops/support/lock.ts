@@ -1,0 +1,128 @@
+/**
+ * A lock file that names its holder. It appears with its contents in one step (a hard link to a finished file), and a
+ * lock whose holder is dead is taken over.
+ */
+import { readFileSync, unlinkSync } from 'node:fs';
+import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { systemCodeOf } from './operator-error.ts';
+import { unfinishedPath } from './files.ts';
+
+export interface LockHolder {
+  readonly pid: number;
+  /** When the process started, in the system's own unit; null where that cannot be read. A reused pid differs here. */
+  readonly processStart: string | null;
+  /** What the holder does, for the message that the loser prints. */
+  readonly purpose: string;
+}
+
+export type LockResult =
+  { readonly ok: true; readonly release: () => void } | { readonly ok: false; readonly holder: LockHolder };
+
+/** Two takers may each remove a stale lock that the other has just replaced; a few rounds settle it. */
+const ATTEMPTS_MAX = 10;
+
+/**
+ * State and start time of a process: fields 3 and 22 of `/proc/<pid>/stat` (proc_pid_stat(5)). The name in field 2 may
+ * hold spaces and parentheses, so fields are counted from the last `)`. Null where there is no such file.
+ */
+function readProcess(pid: number): { readonly isZombie: boolean; readonly start: string | null } | null {
+  try {
+    const line = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
+    return { isZombie: fields[0] === 'Z', start: fields[19] ?? null };
+  } catch {
+    return null;
+  }
+}
+
+/** Whether a process runs. A zombie (dead, but not yet collected by its parent) does not. */
+export function isProcessRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: it runs, under another user.
+    return systemCodeOf(error) === 'EPERM';
+  }
+  return readProcess(pid)?.isZombie !== true;
+}
+
+/** Whether the very process that wrote the lock still runs: a container that restarts gives the same pids again. */
+function isAlive(holder: LockHolder): boolean {
+  const start = readProcess(holder.pid)?.start ?? null;
+  return (
+    isProcessRunning(holder.pid) && (start === null || holder.processStart === null || start === holder.processStart)
+  );
+}
+
+function parseHolder(text: string): LockHolder | null {
+  try {
+    const value = JSON.parse(text) as Partial<LockHolder>;
+    return typeof value.pid === 'number' && Number.isInteger(value.pid) && value.pid > 0
+      ? { pid: value.pid, processStart: value.processStart ?? null, purpose: String(value.purpose ?? '') }
+      : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Removes the lock if it still is the dead one that was read. It is renamed first, so that of two takers one has it;
+ * when that turns out to be another process's fresh lock, it is put back.
+ */
+async function removeStale(lockPath: string, staleText: string): Promise<void> {
+  const aside = unfinishedPath(lockPath);
+  try {
+    await rename(lockPath, aside);
+  } catch {
+    return;
+  }
+  if ((await readFile(aside, 'utf8')) !== staleText) {
+    await link(aside, lockPath).catch(() => undefined);
+  }
+  await rm(aside, { force: true });
+}
+
+/** Takes the lock, or says who has it. `release` is synchronous so that it can run while the process exits. */
+export async function acquireLock(lockPath: string, purpose: string): Promise<LockResult> {
+  await mkdir(path.dirname(lockPath), { recursive: true });
+  const self: LockHolder = { pid: process.pid, processStart: readProcess(process.pid)?.start ?? null, purpose };
+  const text = JSON.stringify(self);
+  const candidate = unfinishedPath(lockPath);
+  await writeFile(candidate, text);
+  try {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+      try {
+        await link(candidate, lockPath);
+        return { ok: true, release: () => releaseLock(lockPath, text) };
+      } catch (error) {
+        if (systemCodeOf(error) !== 'EEXIST') {
+          throw error;
+        }
+      }
+      const found = await readFile(lockPath, 'utf8').catch(() => null);
+      if (found === null) {
+        continue;
+      }
+      const holder = parseHolder(found);
+      if (holder !== null && isAlive(holder)) {
+        return { ok: false, holder };
+      }
+      await removeStale(lockPath, found);
+    }
+    throw new Error(`The lock ${lockPath} could not be taken in ${ATTEMPTS_MAX} attempts.`);
+  } finally {
+    await rm(candidate, { force: true });
+  }
+}
+
+function releaseLock(lockPath: string, text: string): void {
+  try {
+    // A lock that somebody else holds by now is not ours to remove.
+    if (readFileSync(lockPath, 'utf8') === text) {
+      unlinkSync(lockPath);
+    }
+  } catch {
+    // Already gone.
+  }
+}

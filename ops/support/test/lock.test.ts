@@ -1,0 +1,67 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { acquireLock, type LockResult } from '../lock.ts';
+
+let folder: string;
+let lockPath: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'lamina-lock-'));
+  lockPath = path.join(folder, 'platform.lock');
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** The pid of a process that has ended. */
+const deadPid = (): number => spawnSync(process.execPath, ['-e', '']).pid;
+
+const acquired = async (): Promise<LockResult & { ok: true }> => {
+  const result = await acquireLock(lockPath, 'test');
+  if (!result.ok) {
+    throw new Error('The lock is taken.');
+  }
+  return result;
+};
+
+describe('acquireLock', () => {
+  it('is exclusive, names the holder, and is free after release', async () => {
+    const first = await acquired();
+    expect(await acquireLock(lockPath, 'other')).toMatchObject({
+      ok: false,
+      holder: { pid: process.pid, purpose: 'test' },
+    });
+    first.release();
+    (await acquired()).release();
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it.each([
+    ['a dead process', () => JSON.stringify({ pid: deadPid(), processStart: null, purpose: 'gone' })],
+    [
+      'an earlier process with a pid in use',
+      () => JSON.stringify({ pid: process.pid, processStart: '1', purpose: 'gone' }),
+    ],
+    ['a half-written file', () => '{"pid": 1'],
+  ])('takes over the lock of %s', async (_name, text) => {
+    await writeFile(lockPath, text());
+    const lock = await acquired();
+    expect(JSON.parse(await readFile(lockPath, 'utf8'))).toMatchObject({ pid: process.pid });
+    lock.release();
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('gives a stale lock to exactly one of many takers', async () => {
+    await writeFile(lockPath, JSON.stringify({ pid: deadPid(), processStart: null, purpose: 'gone' }));
+    const results = await Promise.all(Array.from({ length: 8 }, () => acquireLock(lockPath, 'taker')));
+    expect(results.filter((result) => result.ok)).toHaveLength(1);
+  });
+
+  it('does not remove a lock that another process has taken over', async () => {
+    const lock = await acquired();
+    await writeFile(lockPath, 'somebody else');
+    lock.release();
+    expect(await readFile(lockPath, 'utf8')).toBe('somebody else');
+  });
+});
