@@ -51,9 +51,10 @@ class LlamaCpp:
         return self._post("/apply-template", {"messages": messages})["prompt"]
 
     def greedy(self, prompt_tokens, num_tokens, num_probs):
-        """Greedy continuation: a list of steps {"id", "logprob", "top": [[id, logprob], ...]}, the end token included.
+        """Greedy continuation, the end token included: (token ids, for each the `num_probs` likeliest or None).
 
-        Log-probabilities are of the unmodified distribution.
+        Log-probabilities [[id, logprob], ...] are of the unmodified distribution. llama.cpp reports none for a token
+        that leaves a UTF-8 character unfinished: None stands there.
         """
         result = self._post(
             "/completion",
@@ -63,19 +64,34 @@ class LlamaCpp:
                 "temperature": 0,
                 "repeat_penalty": 1,
                 "n_probs": num_probs,
+                "return_tokens": True,
                 "cache_prompt": False,
             },
         )
         if result["tokens_evaluated"] != len(prompt_tokens) or result["truncated"]:
             raise ValueError(f"the prompt of {len(prompt_tokens)} tokens does not fit {CONTEXT_TOKENS}")
-        return [
-            {
-                "id": step["id"],
-                "logprob": step["logprob"],
-                "top": [[candidate["id"], candidate["logprob"]] for candidate in step["top_logprobs"]],
-            }
-            for step in result["completion_probabilities"]
-        ]
+        tokens, reported = result["tokens"], result["completion_probabilities"]
+        tops = [None] * len(tokens)
+        for index, step in zip(_positions_of_subsequence([step["id"] for step in reported], tokens), reported):
+            tops[index] = [[candidate["id"], candidate["logprob"]] for candidate in step["top_logprobs"]]
+        return tokens, tops
+
+
+def _positions_of_subsequence(part, whole):
+    """Where the items of `part` lie in `whole`, in order; refuses when there is more than one way, or none."""
+
+    def leftmost(part, whole):
+        positions, start = [], 0
+        for item in part:
+            positions.append(whole.index(item, start))
+            start = positions[-1] + 1
+        return positions
+
+    first = leftmost(part, whole)
+    last = [len(whole) - 1 - position for position in leftmost(part[::-1], whole[::-1])][::-1]
+    if first != last:
+        raise ValueError("reported probabilities fit the tokens in more than one way")
+    return first
 
 
 def provenance(model_path):
