@@ -1,0 +1,78 @@
+/** The Python environment of the oracle: made once under `LAMINA_HOME/venv`, with pinned packages. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { buildFolder } from '../support/build-folder.ts';
+import { type HomeLayout, PROJECT_ROOT } from '../support/home.ts';
+import { acquireLock } from '../support/lock.ts';
+import { OperatorError } from '../support/operator-error.ts';
+import { type Progress, runStep } from '../support/progress.ts';
+import { runProgram } from './run-program.ts';
+
+export const ORACLE_FOLDER = path.join(PROJECT_ROOT, 'ops', 'eval', 'oracle');
+
+/** Prints what decides whether an environment made earlier still fits: the interpreter and its version. */
+const DESCRIBE_PYTHON = 'import sys; print(sys.executable, sys.version)';
+
+export interface VenvOptions {
+  readonly home: HomeLayout;
+  readonly env: NodeJS.ProcessEnv;
+  readonly progress: Progress;
+}
+
+/** The interpreter of an environment; Windows has it elsewhere. */
+function interpreterIn(folder: string): string {
+  return process.platform === 'win32' ? path.join(folder, 'Scripts', 'python.exe') : path.join(folder, 'bin', 'python');
+}
+
+/**
+ * Makes the environment unless one with the same requirements and the same Python is there.
+ * @returns the path of its interpreter.
+ * @throws OperatorError `download_failed` with what Python or pip said; `already_running` while another process makes it.
+ */
+export async function ensureVenv({ home, env, progress }: VenvOptions): Promise<string> {
+  const folder = path.join(home.root, 'venv');
+  const requirements = path.join(ORACLE_FOLDER, 'requirements.txt');
+  return runStep(progress, 'Python environment', async (step) => {
+    const python = await runPython('python3', ['-c', DESCRIBE_PYTHON], env);
+    const key = createHash('sha256')
+      .update(python)
+      .update(await readFile(requirements))
+      .digest('hex');
+    const lock = await acquireLock(path.join(home.root, 'venv.lock'), 'making the Python environment');
+    if (!lock.ok) {
+      throw new OperatorError(
+        'already_running',
+        `Another process (pid ${lock.holder.pid}) is ${lock.holder.purpose}.`,
+        'Wait until it has finished, then try again.',
+      );
+    }
+    try {
+      // Moving a finished environment is safe: its interpreter finds the packages relative to itself, and nothing here
+      // runs the scripts beside it, whose first lines name the old place.
+      const build = async (unfinished: string): Promise<void> => {
+        step.note('python3 -m venv');
+        await runPython('python3', ['-m', 'venv', unfinished], env);
+        step.note('pip install -r requirements.txt');
+        const install = ['-m', 'pip', 'install', '--no-input', '--no-compile', '--disable-pip-version-check'];
+        await runPython(interpreterIn(unfinished), [...install, '--requirement', requirements], env);
+      };
+      const { reused } = await buildFolder({ folder, key, build });
+      return { value: interpreterIn(folder), outcome: reused ? 'already here' : 'made' };
+    } finally {
+      lock.release();
+    }
+  });
+}
+
+async function runPython(python: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
+  const result = await runProgram(python, args, env);
+  if (!result.ok) {
+    throw new OperatorError(
+      'download_failed',
+      `The Python environment of the oracle could not be made: ${result.reason}.`,
+      'Install Python 3.11 or newer with pip and venv, check the network, and run the command again.',
+    );
+  }
+  return result.stdout;
+}
