@@ -28,3 +28,110 @@ export const QB8W_QUANTS_BYTES = TILE_ROWS * GROUP_COLS;
 export const QB8W_QUAD_BYTES = QB8W_QUANTS_BYTES / QUADS_PER_GROUP;
 export const QB8W_SCALES_OFFSET = QB8W_QUANTS_BYTES;
 export const QB8W_RECORD_BYTES = QB8W_SCALES_OFFSET + TILE_F16_BYTES;
+
+// Activations ========================================================================================================
+
+/**
+ * qd8, per token and group: 32 int8 quants in -127..127, the f32 scale, and the f32 sum of the dequantised values
+ * (scale * sum of quants), which meets the weights' minimum.
+ */
+export const QD8_SCALE_OFFSET = GROUP_COLS;
+export const QD8_SUM_OFFSET = QD8_SCALE_OFFSET + F32_BYTES;
+export const QD8_GROUP_BYTES = QD8_SUM_OFFSET + F32_BYTES;
+
+/**
+ * qd8 with the signs split, per token and group: 32 quants max(q, 0), 32 quants max(-q, 0), the f32 scale. Both halves
+ * are 7-bit, so they can meet full 8-bit weights in an exact relaxed dot product.
+ */
+export const QD8_SPLIT_NEGATIVE_OFFSET = GROUP_COLS;
+export const QD8_SPLIT_SCALE_OFFSET = QD8_SPLIT_NEGATIVE_OFFSET + GROUP_COLS;
+export const QD8_SPLIT_GROUP_BYTES = QD8_SPLIT_SCALE_OFFSET + F32_BYTES;
+
+// KV pages ===========================================================================================================
+
+export const PAGE_TOKENS = 16;
+export const PAGE_TOKENS_F32_BYTES = PAGE_TOKENS * F32_BYTES;
+/** Dimensions (of keys) or tokens (of values) that one i32 lane of `i32x4.dot_i16x8_s` takes. */
+export const KV_PAIR = 2;
+/** Bytes of one pair of key dimensions for all tokens of a page. */
+export const KEY_PAIR_BYTES = PAGE_TOKENS * KV_PAIR;
+/** Value dimensions that one vector of `i32x4.dot_i16x8_s` yields. */
+export const VALUE_QUAD_DIMS = 4;
+/** Bytes of one quad of value dimensions for a pair of tokens, and for all tokens of a page. */
+export const VALUE_PAIR_BYTES = VALUE_QUAD_DIMS * KV_PAIR;
+export const VALUE_QUAD_BYTES = VALUE_QUAD_DIMS * PAGE_TOKENS;
+/** The f32 scales of the 16 keys and of the 16 values of a head come after its quants. */
+export const KV_HEAD_SCALES_BYTES = PAGE_TOKENS_F32_BYTES * 2;
+/** Bytes of a KV head's quants in a page, for each element of headDim: a key and a value for each token. */
+export const KV_HEAD_BYTES_PER_DIM = PAGE_TOKENS * 2;
+
+/** Queries and attention weights are 16-bit quants. A query's f32 factor (scale and 1 / sqrt(headDim)) follows its quants. */
+export const I16_BYTES = 2;
+export const QUERY_FACTOR_BYTES = 16;
+
+// Descriptors that the host writes: 4-byte little-endian fields ======================================================
+
+/** One stage: shapes, limits and addresses. Written once. */
+export const STAGE_NUM_LAYERS = 0;
+export const STAGE_HIDDEN_SIZE = 4;
+export const STAGE_INTERMEDIATE_SIZE = 8;
+export const STAGE_NUM_QUERY_HEADS = 12;
+export const STAGE_NUM_KV_HEADS = 16;
+export const STAGE_HEAD_DIM = 20;
+export const STAGE_VOCAB_SIZE = 24;
+/** f32 */
+export const STAGE_RMS_NORM_EPS = 28;
+/** f32: 1 / sqrt(headDim) */
+export const STAGE_SCORE_SCALE = 32;
+/** Longest sequence, rounded up to whole pages: the stride of a head's scores. */
+export const STAGE_SCORES_STRIDE = 36;
+export const STAGE_PAGE_BYTES = 40;
+/** Addresses from here on. */
+export const STAGE_LAYERS = 44;
+export const STAGE_TOKENS = 48;
+export const STAGE_ROPE = 52;
+export const STAGE_PAGES = 56;
+export const STAGE_HIDDEN_STATES = 60;
+export const STAGE_NORMED = 64;
+export const STAGE_ACTIVATIONS = 68;
+export const STAGE_QUERIES = 72;
+export const STAGE_KEYS = 76;
+export const STAGE_VALUES = 80;
+export const STAGE_GATE = 84;
+export const STAGE_UP = 88;
+export const STAGE_PROJECTED = 92;
+export const STAGE_QUERY_QUANTS = 96;
+export const STAGE_SCORES = 100;
+export const STAGE_SCORE_QUANTS = 104;
+export const STAGE_EMBEDDING = 108;
+export const STAGE_FINAL_NORM = 112;
+export const STAGE_LM_HEAD = 116;
+export const STAGE_INDICES = 120;
+export const STAGE_LOGITS = 124;
+export const STAGE_BYTES = 128;
+
+/** One layer: addresses of its tensors; a bias that the model lacks is 0. */
+export const LAYER_ATTN_NORM = 0;
+export const LAYER_Q_PROJ = 4;
+export const LAYER_K_PROJ = 8;
+export const LAYER_V_PROJ = 12;
+export const LAYER_Q_BIAS = 16;
+export const LAYER_K_BIAS = 20;
+export const LAYER_V_BIAS = 24;
+export const LAYER_O_PROJ = 28;
+export const LAYER_MLP_NORM = 32;
+export const LAYER_GATE_PROJ = 36;
+export const LAYER_UP_PROJ = 40;
+export const LAYER_DOWN_PROJ = 44;
+export const LAYER_BYTES = 48;
+
+/** One token of a step. Written before every step. */
+export const TOKEN_POSITION = 0;
+/** Address of its sequence's page table: one u32 page index for each `PAGE_TOKENS` positions. */
+export const TOKEN_PAGE_TABLE = 4;
+export const TOKEN_BYTES = 8;
+
+// Memory =============================================================================================================
+
+/** Where the host's arena starts; the compiler's own static data lies below. */
+export const ARENA_BASE = 1024;

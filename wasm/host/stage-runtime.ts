@@ -1,51 +1,30 @@
-/** PLACEHOLDER of the contract; the wasm work replaces this file. */
-import type { ModelConfig } from './model-config.ts';
+/** One stage of a model in WASM memory: the only way in which the rest of the project reaches the kernels. */
+import { F32_BYTES } from '../assembly/layout.ts';
+import { layoutArena, WASM_PAGE_BYTES } from './arena.ts';
+import type { ArenaLayout, ArenaPlan, Region } from './arena.ts';
+import { assert } from './assert.ts';
+import { instantiateKernels } from './kernels.ts';
+import type { Kernels } from './kernels.ts';
+import { writeStageDescriptor } from './stage-descriptor.ts';
+import type { StageRuntimeOptions } from './stage-options.ts';
+import { StepWriter } from './step-writer.ts';
+import type { StepSequence } from './step-writer.ts';
 
-/** Tokens in one KV page. */
-export const PAGE_SIZE_TOKENS = 16;
+export { PAGE_SIZE_TOKENS } from './stage-options.ts';
+export type { StageRuntimeOptions } from './stage-options.ts';
+export type { ArenaPlan } from './arena.ts';
+export type { StepSequence } from './step-writer.ts';
 
-/** What one isolate's WASM memory holds. Fixed at creation: nothing is allocated afterwards. */
-export interface StageRuntimeOptions {
-  readonly config: ModelConfig;
-  readonly layerStart: number;
-  readonly layerEnd: number;
-  /** Stage 0: holds the embedding, the final norm and the LM head. */
-  readonly isHead: boolean;
-  /** KV pages of `PAGE_SIZE_TOKENS` tokens for the layers of this stage. */
-  readonly numPages: number;
-  /** Most tokens in one step. */
-  readonly numTokensMax: number;
-  /** Longest sequence in tokens: bounds page tables and attention scores. */
-  readonly contextLengthMax: number;
-  /** Most rows of logits computed in one call. */
-  readonly numLogitRowsMax: number;
-}
-
-/** Bytes of WASM memory by purpose. */
-export interface ArenaPlan {
-  readonly weightsBytes: number;
-  readonly kvBytes: number;
-  readonly pageBytes: number;
-  readonly scratchBytes: number;
-  readonly totalBytes: number;
-}
-
-/** One sequence's part of a step: `numTokens` consecutive tokens starting at `startPosition`. */
-export interface StepSequence {
-  readonly startPosition: number;
-  readonly numTokens: number;
-  /** Physical page of each `PAGE_SIZE_TOKENS` positions, covering `startPosition + numTokens`. */
-  readonly pageTable: ArrayLike<number>;
-}
-
-/** Bytes of the arena, by arithmetic alone: the planner calls it, `createStageRuntime` asserts it. */
-export declare function planArena(options: StageRuntimeOptions): ArenaPlan;
+const INDEX_BYTES = 4;
 
 export interface StageRuntime {
   readonly options: StageRuntimeOptions;
   readonly arena: ArenaPlan;
   readonly memory: WebAssembly.Memory;
-  /** Where the packed bytes of a tensor go; exactly its size. The loader writes here, then calls `weightsReady`. */
+  /**
+   * Where the packed bytes of a tensor go; exactly its size. The loader writes here, in as many parts as it likes, then
+   * calls `weightsReady`.
+   */
   weightView(tensorName: string): Uint8Array<ArrayBuffer>;
   weightsReady(): void;
   /** `[numTokensMax, hiddenSize]`: input and output of `forward`. */
@@ -59,6 +38,122 @@ export interface StageRuntime {
    * @returns a view `[rows.length, vocabSize]`, valid until the next call.
    */
   logits(rows: ArrayLike<number>): Float32Array<ArrayBuffer>;
+  /** The bytes of a KV page, all layers of this stage, to be kept elsewhere and put back on any stage of equal layers. */
+  pageView(page: number): Uint8Array<ArrayBuffer>;
 }
 
-export declare function createStageRuntime(module: WebAssembly.Module, options: StageRuntimeOptions): StageRuntime;
+/** Bytes of the arena, by arithmetic alone: the planner calls it, `createStageRuntime` asserts it. */
+export function planArena(options: StageRuntimeOptions): ArenaPlan {
+  return layoutArena(options).plan;
+}
+
+/**
+ * Allocates the stage's memory, which never grows, and binds the kernels to it.
+ * @param module the compiled `kernels.wasm`
+ * @throws AssertionError for a configuration that the kernels cannot serve, RangeError when memory is refused
+ */
+export function createStageRuntime(module: WebAssembly.Module, options: StageRuntimeOptions): StageRuntime {
+  return new WasmStageRuntime(module, options);
+}
+
+class WasmStageRuntime implements StageRuntime {
+  readonly options: StageRuntimeOptions;
+  readonly memory: WebAssembly.Memory;
+  readonly hiddenStates: Float32Array<ArrayBuffer>;
+  readonly #layout: ArenaLayout;
+  readonly #kernels: Kernels;
+  readonly #step: StepWriter;
+  readonly #indices: Uint32Array;
+  readonly #logits: Float32Array<ArrayBuffer>;
+  #isReady = false;
+
+  constructor(module: WebAssembly.Module, options: StageRuntimeOptions) {
+    this.options = options;
+    this.#layout = layoutArena(options);
+    const numWasmPages = this.#layout.plan.totalBytes / WASM_PAGE_BYTES;
+    this.memory = new WebAssembly.Memory({ initial: numWasmPages, maximum: numWasmPages });
+    assertInBounds(this.#layout, this.memory);
+    this.#kernels = instantiateKernels(module, this.memory);
+    const { scratch } = this.#layout;
+    this.hiddenStates = this.#floats(scratch.hiddenStates);
+    this.#logits = this.#floats(scratch.logits);
+    this.#indices = new Uint32Array(this.memory.buffer, scratch.indices.address, scratch.indices.bytes / INDEX_BYTES);
+    this.#step = new StepWriter(this.memory, this.#layout, options);
+    writeStageDescriptor(this.memory, this.#layout, options);
+  }
+
+  get arena(): ArenaPlan {
+    return this.#layout.plan;
+  }
+
+  weightView(tensorName: string): Uint8Array<ArrayBuffer> {
+    assert(!this.#isReady, `${tensorName} would change under a running stage`);
+    const region = this.#layout.tensors.get(tensorName);
+    assert(region !== undefined, `the stage has no tensor ${tensorName}`);
+    return this.#bytes(region);
+  }
+
+  weightsReady(): void {
+    this.#isReady = true;
+  }
+
+  embed(tokenIds: ArrayLike<number>): void {
+    this.#assertHead('embed');
+    this.#writeIndices('token id', tokenIds, this.options.numTokensMax, this.options.config.vocabSize);
+    this.#kernels.embed_tokens(this.#layout.scratch.stage.address, tokenIds.length);
+  }
+
+  forward(sequences: readonly StepSequence[]): void {
+    assert(this.#isReady, 'forward before weightsReady');
+    const numTokens = this.#step.write(sequences);
+    this.#kernels.forward_layers(this.#layout.scratch.stage.address, numTokens);
+  }
+
+  logits(rows: ArrayLike<number>): Float32Array<ArrayBuffer> {
+    this.#assertHead('logits');
+    this.#writeIndices('row', rows, this.options.numLogitRowsMax, this.options.numTokensMax);
+    this.#kernels.compute_logits(this.#layout.scratch.stage.address, rows.length);
+    return this.#logits.subarray(0, rows.length * this.options.config.vocabSize);
+  }
+
+  pageView(page: number): Uint8Array<ArrayBuffer> {
+    const { numPages } = this.options;
+    assert(Number.isSafeInteger(page) && page >= 0 && page < numPages, `page ${page} is not in [0, ${numPages})`);
+    const { pageBytes } = this.#layout.plan;
+    return this.#bytes({ address: this.#layout.pages.address + page * pageBytes, bytes: pageBytes });
+  }
+
+  #assertHead(method: string): void {
+    assert(this.options.isHead, `${method} on a stage that is not the head`);
+    assert(this.#isReady, `${method} before weightsReady`);
+  }
+
+  #writeIndices(what: string, indices: ArrayLike<number>, lengthMax: number, end: number): void {
+    assert(indices.length >= 1 && indices.length <= lengthMax, `1 to ${lengthMax} ${what}s, got ${indices.length}`);
+    for (let at = 0; at < indices.length; at++) {
+      const index = indices[at] ?? -1;
+      assert(Number.isSafeInteger(index) && index >= 0 && index < end, `${what} ${index} is not in [0, ${end})`);
+      this.#indices[at] = index;
+    }
+  }
+
+  #bytes(region: Region): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.memory.buffer as ArrayBuffer, region.address, region.bytes);
+  }
+
+  #floats(region: Region): Float32Array<ArrayBuffer> {
+    return new Float32Array(this.memory.buffer as ArrayBuffer, region.address, region.bytes / F32_BYTES);
+  }
+}
+
+/** The other half of the planner's arithmetic: the memory that exists holds every region that was planned. */
+function assertInBounds(layout: ArenaLayout, memory: WebAssembly.Memory): void {
+  const { plan, tensors, pages, scratch } = layout;
+  assert(memory.buffer.byteLength === plan.totalBytes, `memory has ${memory.buffer.byteLength} bytes, not as planned`);
+  for (const region of [...Object.values(scratch), ...tensors.values(), pages]) {
+    assert(
+      region.address + region.bytes <= plan.totalBytes,
+      `a region of ${region.bytes} bytes at ${region.address} is out of bounds`,
+    );
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * output[token][row] = sum over groups of (quants . nibbles) * (scale * weight scale) + activation sum * minimum, with
+ * qd8 activations and qb4w weights. Every product of quants is exact in i32; the f32 sum runs over the groups in order,
+ * the scale's term before the minimum's. So a row's result depends on nothing but its own token and weights: any number
+ * of tokens in a call gives the same bits.
+ */
+import { decodeF16, decodeF16x4 } from './f16';
+import {
+  F32_BYTES,
+  GROUP_COLS,
+  QB4W_MINIMA_OFFSET,
+  QB4W_QUAD_BYTES,
+  QB4W_RECORD_BYTES,
+  QB4W_SCALES_OFFSET,
+  QD8_GROUP_BYTES,
+  QD8_SCALE_OFFSET,
+  QD8_SUM_OFFSET,
+  QUADS_PER_GROUP,
+  QUAD_COLS,
+  TILE_ROWS,
+} from './layout';
+
+/** Tokens that share one decoding of the weights: 8 i32 accumulators and their operands fit 16 vector registers. */
+const TOKENS_MAX: i32 = 4;
+const NIBBLE_BITS: i32 = 4;
+const NIBBLE_MASK: i32 = 0x0f;
+/** Bytes of four rows' f16 or f32, half a tile. */
+const HALF_F16_BYTES: usize = 8;
+const HALF_F32_BYTES: usize = 16;
+
+/** Inline functions are static methods here, since TypeScript's grammar has decorators on class members only. */
+class Tile {
+  /**
+   * One tile of 8 rows for `numTokens` tokens. `numTokens` is a compile-time constant, 1..TOKENS_MAX: the code for the
+   * other tokens is left out. `output` and `activations` belong to the first token.
+   */
+  @inline
+  static multiply(
+    numTokens: i32,
+    output: usize,
+    outputStride: usize,
+    activations: usize,
+    activationsStride: usize,
+    weights: usize,
+    numGroups: i32,
+  ): void {
+    const mask = i8x16.splat(<i8>NIBBLE_MASK);
+    let low0 = f32x4.splat(0);
+    let high0 = f32x4.splat(0);
+    let low1 = f32x4.splat(0);
+    let high1 = f32x4.splat(0);
+    let low2 = f32x4.splat(0);
+    let high2 = f32x4.splat(0);
+    let low3 = f32x4.splat(0);
+    let high3 = f32x4.splat(0);
+    let token0 = activations;
+    let token1 = activations + activationsStride;
+    let token2 = token1 + activationsStride;
+    let token3 = token2 + activationsStride;
+    let record = weights;
+    for (let group = 0; group < numGroups; group++) {
+      let dotLow0 = i32x4.splat(0);
+      let dotHigh0 = i32x4.splat(0);
+      let dotLow1 = i32x4.splat(0);
+      let dotHigh1 = i32x4.splat(0);
+      let dotLow2 = i32x4.splat(0);
+      let dotHigh2 = i32x4.splat(0);
+      let dotLow3 = i32x4.splat(0);
+      let dotHigh3 = i32x4.splat(0);
+      for (let quad = 0; quad < QUADS_PER_GROUP; quad++) {
+        const nibbles = v128.load(record + quad * QB4W_QUAD_BYTES);
+        const low = v128.and(nibbles, mask);
+        const high = v128.and(i16x8.shr_u(nibbles, NIBBLE_BITS), mask);
+        const quants0 = v128.load32_splat(token0 + quad * QUAD_COLS);
+        dotLow0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants0, low, dotLow0);
+        dotHigh0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants0, high, dotHigh0);
+        if (numTokens > 1) {
+          const quants1 = v128.load32_splat(token1 + quad * QUAD_COLS);
+          dotLow1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants1, low, dotLow1);
+          dotHigh1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants1, high, dotHigh1);
+        }
+        if (numTokens > 2) {
+          const quants2 = v128.load32_splat(token2 + quad * QUAD_COLS);
+          dotLow2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants2, low, dotLow2);
+          dotHigh2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants2, high, dotHigh2);
+        }
+        if (numTokens > 3) {
+          const quants3 = v128.load32_splat(token3 + quad * QUAD_COLS);
+          dotLow3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants3, low, dotLow3);
+          dotHigh3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants3, high, dotHigh3);
+        }
+      }
+      const scaleLow = decodeF16x4(record + QB4W_SCALES_OFFSET);
+      const scaleHigh = decodeF16x4(record + QB4W_SCALES_OFFSET + HALF_F16_BYTES);
+      const minimumLow = decodeF16x4(record + QB4W_MINIMA_OFFSET);
+      const minimumHigh = decodeF16x4(record + QB4W_MINIMA_OFFSET + HALF_F16_BYTES);
+      low0 = Tile.addGroup(low0, dotLow0, scaleLow, minimumLow, token0);
+      high0 = Tile.addGroup(high0, dotHigh0, scaleHigh, minimumHigh, token0);
+      if (numTokens > 1) {
+        low1 = Tile.addGroup(low1, dotLow1, scaleLow, minimumLow, token1);
+        high1 = Tile.addGroup(high1, dotHigh1, scaleHigh, minimumHigh, token1);
+      }
+      if (numTokens > 2) {
+        low2 = Tile.addGroup(low2, dotLow2, scaleLow, minimumLow, token2);
+        high2 = Tile.addGroup(high2, dotHigh2, scaleHigh, minimumHigh, token2);
+      }
+      if (numTokens > 3) {
+        low3 = Tile.addGroup(low3, dotLow3, scaleLow, minimumLow, token3);
+        high3 = Tile.addGroup(high3, dotHigh3, scaleHigh, minimumHigh, token3);
+      }
+      record += QB4W_RECORD_BYTES;
+      token0 += QD8_GROUP_BYTES;
+      token1 += QD8_GROUP_BYTES;
+      token2 += QD8_GROUP_BYTES;
+      token3 += QD8_GROUP_BYTES;
+    }
+    Tile.store(output, low0, high0);
+    if (numTokens > 1) Tile.store(output + outputStride, low1, high1);
+    if (numTokens > 2) Tile.store(output + 2 * outputStride, low2, high2);
+    if (numTokens > 3) Tile.store(output + 3 * outputStride, low3, high3);
+  }
+
+  @inline
+  static addGroup(sum: v128, dot: v128, scale: v128, minimum: v128, activations: usize): v128 {
+    const bothScales = f32x4.mul(scale, v128.load32_splat(activations, QD8_SCALE_OFFSET));
+    const scaled = f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(dot), bothScales));
+    return f32x4.add(scaled, f32x4.mul(minimum, v128.load32_splat(activations, QD8_SUM_OFFSET)));
+  }
+
+  @inline
+  static store(output: usize, low: v128, high: v128): void {
+    v128.store(output, low);
+    v128.store(output, high, HALF_F32_BYTES);
+  }
+}
+
+/**
+ * @param output f32 `[numTokens][rows]`
+ * @param activations qd8 `[numTokens][cols]`
+ * @param weights qb4w `[rows, cols]`; `rows` a multiple of 8
+ */
+export function qd8_f32_qb4w_gemm__simd128(
+  output: usize,
+  activations: usize,
+  weights: usize,
+  numTokens: i32,
+  rows: i32,
+  cols: i32,
+): void {
+  const numGroups = cols / GROUP_COLS;
+  const outputStride: usize = rows * F32_BYTES;
+  const activationsStride: usize = numGroups * QD8_GROUP_BYTES;
+  const tileBytes: usize = numGroups * QB4W_RECORD_BYTES;
+  for (let row = 0; row < rows; row += TILE_ROWS) {
+    let token = 0;
+    let from = activations;
+    let to = output + row * F32_BYTES;
+    for (; token + TOKENS_MAX <= numTokens; token += TOKENS_MAX) {
+      Tile.multiply(TOKENS_MAX, to, outputStride, from, activationsStride, weights, numGroups);
+      from += TOKENS_MAX * activationsStride;
+      to += TOKENS_MAX * outputStride;
+    }
+    const numLeft = numTokens - token;
+    if (numLeft == 1) Tile.multiply(1, to, outputStride, from, activationsStride, weights, numGroups);
+    else if (numLeft == 2) Tile.multiply(2, to, outputStride, from, activationsStride, weights, numGroups);
+    else if (numLeft == 3) Tile.multiply(3, to, outputStride, from, activationsStride, weights, numGroups);
+    weights += tileBytes;
+  }
+}
+
+export function qd8_f32_qb4w_gemm__scalar(
+  output: usize,
+  activations: usize,
+  weights: usize,
+  numTokens: i32,
+  rows: i32,
+  cols: i32,
+): void {
+  const numGroups = cols / GROUP_COLS;
+  for (let token = 0; token < numTokens; token++) {
+    for (let row = 0; row < rows; row++) {
+      const rowInTile = row % TILE_ROWS;
+      const tile = weights + (row / TILE_ROWS) * numGroups * QB4W_RECORD_BYTES;
+      let sum: f32 = 0;
+      for (let group = 0; group < numGroups; group++) {
+        const record = tile + group * QB4W_RECORD_BYTES;
+        const quants = activations + (token * numGroups + group) * QD8_GROUP_BYTES;
+        const bothScales = decodeF16(record + QB4W_SCALES_OFFSET, rowInTile) * load<f32>(quants, QD8_SCALE_OFFSET);
+        sum += <f32>dotNibbles(quants, record, rowInTile) * bothScales;
+        sum += decodeF16(record + QB4W_MINIMA_OFFSET, rowInTile) * load<f32>(quants, QD8_SUM_OFFSET);
+      }
+      store<f32>(output + (token * rows + row) * F32_BYTES, sum);
+    }
+  }
+}
+
+function dotNibbles(quants: usize, record: usize, rowInTile: i32): i32 {
+  const halfRows = TILE_ROWS / 2;
+  const shift = rowInTile < halfRows ? 0 : NIBBLE_BITS;
+  let dot = 0;
+  for (let col = 0; col < GROUP_COLS; col++) {
+    const byte = (col / QUAD_COLS) * QB4W_QUAD_BYTES + (rowInTile % halfRows) * QUAD_COLS + (col % QUAD_COLS);
+    const nibble = ((<i32>load<u8>(record + byte)) >> shift) & NIBBLE_MASK;
+    dot += <i32>load<i8>(quants + col) * nibble;
+  }
+  return dot;
+}

@@ -1,0 +1,180 @@
+/**
+ * output[token][row] = sum over groups of (quants . weight quants) * (scale * weight scale), with sign-split qd8
+ * activations and qb8w weights, for the LM head. The relaxed dot product is exact only if one operand has 7 bits; here
+ * that is the activations, as two dot products: one with the positive quants, minus one with the negative.
+ */
+import { decodeF16, decodeF16x4 } from './f16';
+import {
+  F32_BYTES,
+  GROUP_COLS,
+  QB8W_QUAD_BYTES,
+  QB8W_RECORD_BYTES,
+  QB8W_SCALES_OFFSET,
+  QD8_SPLIT_GROUP_BYTES,
+  QD8_SPLIT_NEGATIVE_OFFSET,
+  QD8_SPLIT_SCALE_OFFSET,
+  QUADS_PER_GROUP,
+  QUAD_COLS,
+  TILE_ROWS,
+} from './layout';
+
+/** Tokens that share one load of the weights; two tokens keep 8 i32 accumulators in registers. */
+const TOKENS_MAX: i32 = 2;
+const HALF_TILE_BYTES: usize = 16;
+const HALF_F16_BYTES: usize = 8;
+
+class Tile {
+  /** One tile of 8 rows for `numTokens` (a compile-time constant, 1..TOKENS_MAX) tokens, of which `numRows` are stored. */
+  @inline
+  static multiply(
+    numTokens: i32,
+    output: usize,
+    outputStride: usize,
+    numRows: i32,
+    activations: usize,
+    activationsStride: usize,
+    weights: usize,
+    numGroups: i32,
+  ): void {
+    let low0 = f32x4.splat(0);
+    let high0 = f32x4.splat(0);
+    let low1 = f32x4.splat(0);
+    let high1 = f32x4.splat(0);
+    let token0 = activations;
+    let token1 = activations + activationsStride;
+    let record = weights;
+    for (let group = 0; group < numGroups; group++) {
+      let positiveLow0 = i32x4.splat(0);
+      let positiveHigh0 = i32x4.splat(0);
+      let negativeLow0 = i32x4.splat(0);
+      let negativeHigh0 = i32x4.splat(0);
+      let positiveLow1 = i32x4.splat(0);
+      let positiveHigh1 = i32x4.splat(0);
+      let negativeLow1 = i32x4.splat(0);
+      let negativeHigh1 = i32x4.splat(0);
+      for (let quad = 0; quad < QUADS_PER_GROUP; quad++) {
+        const low = v128.load(record + quad * QB8W_QUAD_BYTES);
+        const high = v128.load(record + quad * QB8W_QUAD_BYTES, HALF_TILE_BYTES);
+        const positive0 = v128.load32_splat(token0 + quad * QUAD_COLS);
+        const negative0 = v128.load32_splat(token0 + quad * QUAD_COLS, QD8_SPLIT_NEGATIVE_OFFSET);
+        positiveLow0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(low, positive0, positiveLow0);
+        positiveHigh0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(high, positive0, positiveHigh0);
+        negativeLow0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(low, negative0, negativeLow0);
+        negativeHigh0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(high, negative0, negativeHigh0);
+        if (numTokens > 1) {
+          const positive1 = v128.load32_splat(token1 + quad * QUAD_COLS);
+          const negative1 = v128.load32_splat(token1 + quad * QUAD_COLS, QD8_SPLIT_NEGATIVE_OFFSET);
+          positiveLow1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(low, positive1, positiveLow1);
+          positiveHigh1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(high, positive1, positiveHigh1);
+          negativeLow1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(low, negative1, negativeLow1);
+          negativeHigh1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(high, negative1, negativeHigh1);
+        }
+      }
+      const scaleLow = decodeF16x4(record + QB8W_SCALES_OFFSET);
+      const scaleHigh = decodeF16x4(record + QB8W_SCALES_OFFSET + HALF_F16_BYTES);
+      low0 = Tile.addGroup(low0, positiveLow0, negativeLow0, scaleLow, token0);
+      high0 = Tile.addGroup(high0, positiveHigh0, negativeHigh0, scaleHigh, token0);
+      if (numTokens > 1) {
+        low1 = Tile.addGroup(low1, positiveLow1, negativeLow1, scaleLow, token1);
+        high1 = Tile.addGroup(high1, positiveHigh1, negativeHigh1, scaleHigh, token1);
+      }
+      record += QB8W_RECORD_BYTES;
+      token0 += QD8_SPLIT_GROUP_BYTES;
+      token1 += QD8_SPLIT_GROUP_BYTES;
+    }
+    storeRows(output, low0, high0, numRows);
+    if (numTokens > 1) storeRows(output + outputStride, low1, high1, numRows);
+  }
+
+  @inline
+  static addGroup(sum: v128, positive: v128, negative: v128, scale: v128, activations: usize): v128 {
+    const dot = f32x4.convert_i32x4_s(i32x4.sub(positive, negative));
+    const bothScales = f32x4.mul(scale, v128.load32_splat(activations, QD8_SPLIT_SCALE_OFFSET));
+    return f32x4.add(sum, f32x4.mul(dot, bothScales));
+  }
+}
+
+/** Stores the first `numRows` of 8 results; the last tile of a vocabulary that is no multiple of 8 has fewer. */
+function storeRows(output: usize, low: v128, high: v128, numRows: i32): void {
+  if (numRows == TILE_ROWS) {
+    v128.store(output, low);
+    v128.store(output, high, HALF_TILE_BYTES);
+    return;
+  }
+  let left = low;
+  for (let row = 0; row < numRows; row++) {
+    if (row == TILE_ROWS / 2) left = high;
+    store<f32>(output + row * F32_BYTES, f32x4.extract_lane(left, 0));
+    left = i8x16.shuffle(left, left, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
+  }
+}
+
+/**
+ * @param output f32 `[numTokens][rows]`
+ * @param activations sign-split qd8 `[numTokens][cols]`
+ * @param weights qb8w `[rows, cols]`; `rows` is any number, but whole tiles are read
+ */
+export function qd8_f32_qb8w_gemm__simd128(
+  output: usize,
+  activations: usize,
+  weights: usize,
+  numTokens: i32,
+  rows: i32,
+  cols: i32,
+): void {
+  const numGroups = cols / GROUP_COLS;
+  const outputStride: usize = rows * F32_BYTES;
+  const activationsStride: usize = numGroups * QD8_SPLIT_GROUP_BYTES;
+  const tileBytes: usize = numGroups * QB8W_RECORD_BYTES;
+  for (let row = 0; row < rows; row += TILE_ROWS) {
+    const numRows = min(TILE_ROWS, rows - row);
+    let token = 0;
+    let from = activations;
+    let to = output + row * F32_BYTES;
+    for (; token + TOKENS_MAX <= numTokens; token += TOKENS_MAX) {
+      Tile.multiply(TOKENS_MAX, to, outputStride, numRows, from, activationsStride, weights, numGroups);
+      from += TOKENS_MAX * activationsStride;
+      to += TOKENS_MAX * outputStride;
+    }
+    if (token < numTokens) {
+      Tile.multiply(1, to, outputStride, numRows, from, activationsStride, weights, numGroups);
+    }
+    weights += tileBytes;
+  }
+}
+
+export function qd8_f32_qb8w_gemm__scalar(
+  output: usize,
+  activations: usize,
+  weights: usize,
+  numTokens: i32,
+  rows: i32,
+  cols: i32,
+): void {
+  const numGroups = cols / GROUP_COLS;
+  for (let token = 0; token < numTokens; token++) {
+    for (let row = 0; row < rows; row++) {
+      const rowInTile = row % TILE_ROWS;
+      const tile = weights + (row / TILE_ROWS) * numGroups * QB8W_RECORD_BYTES;
+      let sum: f32 = 0;
+      for (let group = 0; group < numGroups; group++) {
+        const record = tile + group * QB8W_RECORD_BYTES;
+        const quants = activations + (token * numGroups + group) * QD8_SPLIT_GROUP_BYTES;
+        const scale = decodeF16(record + QB8W_SCALES_OFFSET, rowInTile);
+        const bothScales = scale * load<f32>(quants, QD8_SPLIT_SCALE_OFFSET);
+        sum += <f32>dotBytes(quants, record, rowInTile) * bothScales;
+      }
+      store<f32>(output + (token * rows + row) * F32_BYTES, sum);
+    }
+  }
+}
+
+function dotBytes(quants: usize, record: usize, rowInTile: i32): i32 {
+  let dot = 0;
+  for (let col = 0; col < GROUP_COLS; col++) {
+    const byte = (col / QUAD_COLS) * QB8W_QUAD_BYTES + rowInTile * QUAD_COLS + (col % QUAD_COLS);
+    const quant = <i32>load<u8>(quants + col) - <i32>load<u8>(quants + col, QD8_SPLIT_NEGATIVE_OFFSET);
+    dot += quant * <i32>load<i8>(record + byte);
+  }
+  return dot;
+}

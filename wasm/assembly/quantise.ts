@@ -1,0 +1,141 @@
+/**
+ * Dynamic quantisation of activations to int8 per group of 32: scale = largest magnitude / 127, quants rounded to the
+ * nearest, ties to even. A group whose largest magnitude is below `ABS_MIN` becomes zeros with scale 0.
+ */
+import {
+  F32_BYTES,
+  GROUP_COLS,
+  QD8_GROUP_BYTES,
+  QD8_SCALE_OFFSET,
+  QD8_SPLIT_GROUP_BYTES,
+  QD8_SPLIT_NEGATIVE_OFFSET,
+  QD8_SPLIT_SCALE_OFFSET,
+  QD8_SUM_OFFSET,
+} from './layout';
+import { maxLane, sumLanesI32 } from './lanes';
+
+export const QUANT8_MAX: f32 = 127;
+/** Below this, 127 / magnitude could overflow. No activation that matters is anywhere near. */
+export const ABS_MIN: f32 = 7.888609052210118e-31; // 2^-100
+const VECTOR_BYTES: usize = 16;
+const VECTORS_PER_GROUP: i32 = 8;
+/** int8 in a vector. */
+const QUANTS_PER_VECTOR: i32 = 16;
+
+/** Largest magnitude of `size` f32 (a multiple of 4). NaN if there is one. */
+export function absMax__simd128(input: usize, size: i32): f32 {
+  let largest = f32x4.splat(0);
+  for (let at: usize = 0, end: usize = size * F32_BYTES; at < end; at += VECTOR_BYTES) {
+    largest = f32x4.max(largest, f32x4.abs(v128.load(input + at)));
+  }
+  return maxLane(largest);
+}
+
+export function absMax__scalar(input: usize, size: i32): f32 {
+  let largest: f32 = 0;
+  for (let index = 0; index < size; index++) {
+    largest = max<f32>(largest, abs<f32>(load<f32>(input + index * F32_BYTES)));
+  }
+  return largest;
+}
+
+/** Factor from values to quants of at most `quantMax`; 0 for a group that is all zeros, or nearly. */
+export function inverseScale(largest: f32, quantMax: f32): f32 {
+  return largest < ABS_MIN ? 0 : quantMax / largest;
+}
+
+/** Factor from quants to values. */
+export function scaleOf(largest: f32, quantMax: f32): f32 {
+  return largest < ABS_MIN ? 0 : largest / quantMax;
+}
+
+/** Four f32 as i32 quants. */
+export function quantise4(values: v128, inverse: v128): v128 {
+  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(values, inverse)));
+}
+
+export function quantise1(value: f32, inverse: f32): i32 {
+  return <i32>nearest<f32>(value * inverse);
+}
+
+/** Sixteen f32 as int8 quants. */
+export function quantise16(input: usize, inverse: v128): v128 {
+  const low = i16x8.narrow_i32x4_s(
+    quantise4(v128.load(input), inverse),
+    quantise4(v128.load(input, VECTOR_BYTES), inverse),
+  );
+  const high = i16x8.narrow_i32x4_s(
+    quantise4(v128.load(input, 2 * VECTOR_BYTES), inverse),
+    quantise4(v128.load(input, 3 * VECTOR_BYTES), inverse),
+  );
+  return i8x16.narrow_i16x8_s(low, high);
+}
+
+/** f32 `[size]` to qd8; `size` a multiple of 32. */
+export function f32_qd8_quantise__simd128(output: usize, input: usize, size: i32): void {
+  for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
+    const largest = absMax__simd128(input, GROUP_COLS);
+    const inverse = f32x4.splat(inverseScale(largest, QUANT8_MAX));
+    const scale = scaleOf(largest, QUANT8_MAX);
+    const low = quantise16(input, inverse);
+    const high = quantise16(input + 4 * VECTOR_BYTES, inverse);
+    v128.store(output, low);
+    v128.store(output, high, VECTOR_BYTES);
+    const pairs = i16x8.add(i16x8.extadd_pairwise_i8x16_s(low), i16x8.extadd_pairwise_i8x16_s(high));
+    const sum = sumLanesI32(i32x4.extadd_pairwise_i16x8_s(pairs));
+    store<f32>(output, scale, QD8_SCALE_OFFSET);
+    store<f32>(output, scale * <f32>sum, QD8_SUM_OFFSET);
+    input += VECTORS_PER_GROUP * VECTOR_BYTES;
+    output += QD8_GROUP_BYTES;
+  }
+}
+
+export function f32_qd8_quantise__scalar(output: usize, input: usize, size: i32): void {
+  for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
+    const largest = absMax__scalar(input, GROUP_COLS);
+    const inverse = inverseScale(largest, QUANT8_MAX);
+    const scale = scaleOf(largest, QUANT8_MAX);
+    let sum = 0;
+    for (let col = 0; col < GROUP_COLS; col++) {
+      const quant = quantise1(load<f32>(input + col * F32_BYTES), inverse);
+      store<i8>(output + col, <i8>quant);
+      sum += quant;
+    }
+    store<f32>(output, scale, QD8_SCALE_OFFSET);
+    store<f32>(output, scale * <f32>sum, QD8_SUM_OFFSET);
+    input += VECTORS_PER_GROUP * VECTOR_BYTES;
+    output += QD8_GROUP_BYTES;
+  }
+}
+
+/** f32 `[size]` to sign-split qd8; `size` a multiple of 32. */
+export function f32_qd8_quantise_split__simd128(output: usize, input: usize, size: i32): void {
+  const zero = i8x16.splat(0);
+  for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
+    const largest = absMax__simd128(input, GROUP_COLS);
+    const inverse = f32x4.splat(inverseScale(largest, QUANT8_MAX));
+    for (let half = 0; half < GROUP_COLS; half += QUANTS_PER_VECTOR) {
+      const quants = quantise16(input + half * F32_BYTES, inverse);
+      v128.store(output + half, i8x16.max_s(quants, zero));
+      v128.store(output + half, i8x16.max_s(i8x16.neg(quants), zero), QD8_SPLIT_NEGATIVE_OFFSET);
+    }
+    store<f32>(output, scaleOf(largest, QUANT8_MAX), QD8_SPLIT_SCALE_OFFSET);
+    input += VECTORS_PER_GROUP * VECTOR_BYTES;
+    output += QD8_SPLIT_GROUP_BYTES;
+  }
+}
+
+export function f32_qd8_quantise_split__scalar(output: usize, input: usize, size: i32): void {
+  for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
+    const largest = absMax__scalar(input, GROUP_COLS);
+    const inverse = inverseScale(largest, QUANT8_MAX);
+    for (let col = 0; col < GROUP_COLS; col++) {
+      const quant = quantise1(load<f32>(input + col * F32_BYTES), inverse);
+      store<i8>(output + col, <i8>max(quant, 0));
+      store<i8>(output + col, <i8>max(-quant, 0), QD8_SPLIT_NEGATIVE_OFFSET);
+    }
+    store<f32>(output, scaleOf(largest, QUANT8_MAX), QD8_SPLIT_SCALE_OFFSET);
+    input += VECTORS_PER_GROUP * VECTOR_BYTES;
+    output += QD8_SPLIT_GROUP_BYTES;
+  }
+}

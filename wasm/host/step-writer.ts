@@ -1,0 +1,136 @@
+/**
+ * Checks a step and writes it for the kernels: positions, page tables and rotations of its tokens. The kernels trust
+ * every number, so each is checked here; what is wrong is a mistake of the engine and throws.
+ */
+import { F32_BYTES, TOKEN_BYTES, TOKEN_PAGE_TABLE, TOKEN_POSITION } from '../assembly/layout.ts';
+import type { ArenaLayout } from './arena.ts';
+import { assert } from './assert.ts';
+import { PAGE_SIZE_TOKENS, stageShape } from './stage-options.ts';
+import type { StageRuntimeOptions } from './stage-options.ts';
+
+const INDEX_BYTES = 4;
+/** No sequence of the step writes the page. */
+const NOT_WRITTEN = -1;
+
+/** One sequence's part of a step: `numTokens` consecutive tokens starting at `startPosition`. */
+export interface StepSequence {
+  readonly startPosition: number;
+  readonly numTokens: number;
+  /** Physical page of each `PAGE_SIZE_TOKENS` positions, covering `startPosition + numTokens`. */
+  readonly pageTable: ArrayLike<number>;
+}
+
+export class StepWriter {
+  readonly #options: StageRuntimeOptions;
+  readonly #pageTablesAddress: number;
+  readonly #pageTableLength: number;
+  readonly #tokens: DataView;
+  readonly #pageTables: Uint32Array;
+  readonly #rope: Float32Array;
+  readonly #frequencies: Float64Array;
+  /** For each page, the sequence of this step that writes it. */
+  readonly #pageWriters: Int32Array;
+
+  constructor(memory: WebAssembly.Memory, arena: ArenaLayout, options: StageRuntimeOptions) {
+    const { tokens, pageTables, rope } = arena.scratch;
+    this.#options = options;
+    this.#pageTablesAddress = pageTables.address;
+    this.#pageTableLength = stageShape(options).pagesPerSequenceMax;
+    this.#tokens = new DataView(memory.buffer, tokens.address, tokens.bytes);
+    this.#pageTables = new Uint32Array(memory.buffer, pageTables.address, pageTables.bytes / INDEX_BYTES);
+    this.#rope = new Float32Array(memory.buffer, rope.address, rope.bytes / F32_BYTES);
+    const { headDim, ropeTheta } = options.config;
+    this.#frequencies = Float64Array.from({ length: headDim / 2 }, (_, pair) => ropeTheta ** ((-2 * pair) / headDim));
+    this.#pageWriters = new Int32Array(options.numPages).fill(NOT_WRITTEN);
+  }
+
+  /** @returns the number of tokens of the step. @throws AssertionError on anything out of range. */
+  write(sequences: readonly StepSequence[]): number {
+    const numTokens = this.#check(sequences);
+    let token = 0;
+    for (const [sequenceIndex, { startPosition, numTokens: length, pageTable }] of sequences.entries()) {
+      const tableStart = sequenceIndex * this.#pageTableLength;
+      for (let page = 0; page < numPagesOf(startPosition + length); page++) {
+        this.#pageTables[tableStart + page] = pageTable[page] ?? 0;
+      }
+      for (let position = startPosition; position < startPosition + length; position++) {
+        this.#tokens.setInt32(token * TOKEN_BYTES + TOKEN_POSITION, position, true);
+        const tableAddress = this.#pageTablesAddress + tableStart * INDEX_BYTES;
+        this.#tokens.setUint32(token * TOKEN_BYTES + TOKEN_PAGE_TABLE, tableAddress, true);
+        this.#writeRotation(token, position);
+        token += 1;
+      }
+    }
+    return numTokens;
+  }
+
+  #check(sequences: readonly StepSequence[]): number {
+    const { numTokensMax } = this.#options;
+    let numTokens = 0;
+    for (const sequence of sequences) {
+      this.#checkSequence(sequence);
+      numTokens += sequence.numTokens;
+    }
+    assert(numTokens >= 1 && numTokens <= numTokensMax, `a step has 1 to ${numTokensMax} tokens, got ${numTokens}`);
+    this.#checkSharing(sequences);
+    return numTokens;
+  }
+
+  #checkSequence({ startPosition, numTokens, pageTable }: StepSequence): void {
+    const { contextLengthMax, numPages } = this.#options;
+    assert(Number.isSafeInteger(startPosition) && startPosition >= 0, `startPosition is ${startPosition}`);
+    assert(Number.isSafeInteger(numTokens) && numTokens >= 1, `numTokens of a sequence is ${numTokens}`);
+    const end = startPosition + numTokens;
+    assert(end <= contextLengthMax, `the sequence ends at ${end}, beyond contextLengthMax ${contextLengthMax}`);
+    const numPagesUsed = numPagesOf(end);
+    assert(pageTable.length >= numPagesUsed, `${end} positions need ${numPagesUsed} pages, got ${pageTable.length}`);
+    for (let index = 0; index < numPagesUsed; index++) {
+      const page = pageTable[index] ?? -1;
+      assert(Number.isSafeInteger(page) && page >= 0 && page < numPages, `page ${page} is not in [0, ${numPages})`);
+    }
+  }
+
+  /** A page may be shared for reading only: no page written in this step may appear anywhere else in it. */
+  #checkSharing(sequences: readonly StepSequence[]): void {
+    try {
+      for (const [sequenceIndex, sequence] of sequences.entries()) {
+        forEachPage(sequence, (page, isWritten) => {
+          if (!isWritten) return;
+          assert(this.#pageWriters[page] === NOT_WRITTEN, `page ${page} would be written twice in one step`);
+          this.#pageWriters[page] = sequenceIndex;
+        });
+      }
+      for (const sequence of sequences) {
+        forEachPage(sequence, (page, isWritten) => {
+          const isClean = isWritten || this.#pageWriters[page] === NOT_WRITTEN;
+          assert(isClean, `page ${page} would be read and written by different parts of one step`);
+        });
+      }
+    } finally {
+      for (const sequence of sequences) forEachPage(sequence, (page) => (this.#pageWriters[page] = NOT_WRITTEN));
+    }
+  }
+
+  #writeRotation(token: number, position: number): void {
+    const half = this.#frequencies.length;
+    const start = token * 2 * half;
+    for (let pair = 0; pair < half; pair++) {
+      const angle = position * (this.#frequencies[pair] ?? 0);
+      this.#rope[start + pair] = Math.cos(angle);
+      this.#rope[start + half + pair] = Math.sin(angle);
+    }
+  }
+}
+
+function numPagesOf(numPositions: number): number {
+  return Math.ceil(numPositions / PAGE_SIZE_TOKENS);
+}
+
+/** Visits the pages that a sequence uses; those from `startPosition` on are written. */
+function forEachPage(sequence: StepSequence, visit: (page: number, isWritten: boolean) => void): void {
+  const { startPosition, numTokens, pageTable } = sequence;
+  const firstWritten = Math.floor(startPosition / PAGE_SIZE_TOKENS);
+  for (let index = 0; index < numPagesOf(startPosition + numTokens); index++) {
+    visit(pageTable[index] ?? 0, index >= firstWritten);
+  }
+}
