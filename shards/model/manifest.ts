@@ -10,6 +10,9 @@ export const MANIFEST_VERSION = 1;
 /** Largest stage file. Workers' static assets may be 25 MiB each; one MiB is left for the future. */
 export const STAGE_FILE_BYTES_MAX = 24 * 1024 * 1024;
 
+/** Alignment of every extent, so that a view of it in WASM memory is aligned for SIMD loads. */
+export const EXTENT_ALIGNMENT_BYTES = 16;
+
 /** One file of weights. A file belongs to exactly one layer, or to the head. */
 export interface StageFile {
   /** File name, without a folder. */
@@ -24,7 +27,7 @@ export interface StageFile {
 /** Where a run of a tensor's bytes lies. A tensor larger than a file is cut into several extents, in order. */
 export interface TensorExtent {
   readonly file: string;
-  /** Offset in the file, in bytes. A multiple of 16. */
+  /** Offset in the file, in bytes. A multiple of `EXTENT_ALIGNMENT_BYTES`. */
   readonly offset: number;
   readonly bytes: number;
 }
