@@ -1,0 +1,100 @@
+/** From zod's view of a body to OpenAI's: the first mistake, its field written `messages[0].content`, status 400. */
+import * as z from 'zod';
+import { badRequest, type ApiError } from './errors.ts';
+
+/** Text that can be written as UTF-8. A lone half of a surrogate pair would silently become another character. */
+export const wellFormedText = z.string().refine((text) => text.isWellFormed(), {
+  error: 'the text holds a lone surrogate (half of a UTF-16 pair), which is no character',
+});
+
+/**
+ * A list of at most `lengthMax` items. Unlike `z.array` it stops at the first mistake: a body of a mebibyte can hold
+ * half a million wrong items, and half a million issues would not fit an isolate.
+ */
+export function boundedList<T>(item: z.ZodType<T>, lengthMin: number, lengthMax: number): z.ZodType<T[]> {
+  return z.any().transform((value: unknown, context): T[] => {
+    if (!Array.isArray(value)) {
+      context.addIssue({ code: 'custom', message: value === undefined ? 'it is required' : 'expected a list' });
+      return z.NEVER;
+    }
+    if (value.length < lengthMin || value.length > lengthMax) {
+      context.addIssue({
+        code: 'custom',
+        message: `expected ${lengthMin} to ${lengthMax} items, got ${value.length}`,
+      });
+      return z.NEVER;
+    }
+    const items: T[] = [];
+    for (const [index, entry] of value.entries()) {
+      const parsed = item.safeParse(entry);
+      const issue = parsed.success ? undefined : firstIssue(parsed.error.issues);
+      if (issue !== undefined) {
+        context.addIssue({ code: 'custom', message: issue.message, path: [index, ...issue.path] });
+        return z.NEVER;
+      }
+      items.push(parsed.data as T);
+    }
+    return items;
+  });
+}
+
+/** @throws ApiError for the first mistake. */
+export function parseOrRefuse<T>(schema: z.ZodType<T>, body: unknown): T {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) {
+    return parsed.data;
+  }
+  throw toApiError(firstIssue(parsed.error.issues));
+}
+
+interface FlatIssue {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  readonly unknownKey: string | null;
+}
+
+/** Of a union's branches the one that got furthest is what the client meant. */
+function firstIssue(issues: readonly z.core.$ZodIssue[]): FlatIssue {
+  const issue = issues[0];
+  if (issue === undefined) {
+    return { path: [], message: 'it is not valid', unknownKey: null };
+  }
+  if (issue.code === 'invalid_union') {
+    let deepest: FlatIssue = { path: [], message: issue.message, unknownKey: null };
+    for (const branch of issue.errors) {
+      const flat = firstIssue(branch);
+      deepest = flat.path.length > deepest.path.length ? flat : deepest;
+    }
+    return { ...deepest, path: [...issue.path, ...deepest.path] };
+  }
+  const unknownKey = issue.code === 'unrecognized_keys' ? (issue.keys[0] ?? null) : null;
+  return {
+    path: unknownKey === null ? issue.path : [...issue.path, unknownKey],
+    message: unknownKey === null ? issue.message : 'it is not known here; remove it',
+    unknownKey,
+  };
+}
+
+function toApiError({ path, message, unknownKey }: FlatIssue): ApiError {
+  if (path.length === 0) {
+    return badRequest(`The body must be a JSON object: ${message}.`, null);
+  }
+  const param = formatPath(path);
+  return unknownKey === null
+    ? badRequest(`Invalid value for '${param}': ${message}.`, param, 'invalid_value')
+    : badRequest(`Unknown parameter: '${param}'. Remove it: it would have no effect.`, param, 'unknown_parameter');
+}
+
+/** Names of fields come from the client; a long one is cut. */
+const FIELD_NAME_LENGTH_MAX = 64;
+
+function formatPath(path: readonly PropertyKey[]): string {
+  return path
+    .map((key, index) => {
+      if (typeof key === 'number') {
+        return `[${key}]`;
+      }
+      return (index === 0 ? '' : '.') + String(key).slice(0, FIELD_NAME_LENGTH_MAX).toWellFormed();
+    })
+    .join('');
+}

@@ -1,0 +1,178 @@
+/**
+ * The gateway as a hono application. Everything it touches outside itself is passed in, so it runs in workerd and, for
+ * tests, in Node.
+ */
+import { Hono, type Context } from 'hono';
+import { cors } from 'hono/cors';
+import type { HeadClient } from '../shards/engine/protocol.ts';
+import type { Clock } from '../shards/platform/clock.ts';
+import { planChat } from './api/openai/chat-plan.ts';
+import { planCompletion } from './api/openai/completion-plan.ts';
+import { ApiError, badRequest, toApiError } from './api/openai/errors.ts';
+import { answerGeneration } from './api/openai/generation-route.ts';
+import { modelList, modelObject } from './api/openai/models.ts';
+import { createKeyring, type Environment, type Tenant } from './auth/keyring.ts';
+import { isAllowedOrigin } from './auth/origins.ts';
+import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
+import type { MeteringSink } from './metering/served-record.ts';
+import type { Catalog, CatalogEntry } from './routing/catalog.ts';
+import { DEFAULT_RESUME_LIMITS, type ResumeLimits } from './routing/engine-client.ts';
+import type { TextModel } from './tokenizer/text-model.ts';
+
+export interface GatewayDeps {
+  readonly environment: Environment;
+  readonly apiKeys: readonly string[];
+  /** Web origins whose pages may call the API, beside those of this machine in the local environment. */
+  readonly corsOrigins: readonly string[];
+  readonly catalog: Catalog;
+  readonly head: (entry: CatalogEntry) => HeadClient;
+  readonly textModel: (assetsPath: string) => Promise<TextModel>;
+  /** Answers a GET for a file of the playground. */
+  readonly servePage: (request: Request) => Promise<Response>;
+  readonly clock: Clock;
+  /** Milliseconds since the epoch. */
+  readonly epochMs: () => number;
+  /** A new id of letters and digits. */
+  readonly randomId: () => string;
+  /** A uniform unsigned 32-bit integer. */
+  readonly randomSeed: () => number;
+  readonly metering: MeteringSink;
+  /** Told about failures that are not the client's, for the operator. */
+  readonly reportError: (requestId: string, thrown: unknown) => void;
+  readonly limits?: GatewayLimits;
+  readonly resumeLimits?: ResumeLimits;
+}
+
+export interface GatewayEnv {
+  Variables: { requestId: string; tenant: Tenant };
+}
+
+/** Request ids of clients are taken over when they are harmless in headers and logs. */
+const CLIENT_REQUEST_ID = /^[\w.-]{1,128}$/;
+
+export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
+  const app = new Hono<GatewayEnv>();
+  const limits = deps.limits ?? DEFAULT_GATEWAY_LIMITS;
+  const routeDeps = { ...deps, limits, resumeLimits: deps.resumeLimits ?? DEFAULT_RESUME_LIMITS };
+
+  app.use(async (context, next) => {
+    const offered = context.req.header('x-request-id');
+    const requestId = offered !== undefined && CLIENT_REQUEST_ID.test(offered) ? offered : deps.randomId();
+    context.set('requestId', requestId);
+    await next();
+    context.res.headers.set('x-request-id', requestId);
+  });
+  app.use(
+    cors({
+      origin: (origin) => (isAllowedOrigin(origin, deps.environment, deps.corsOrigins) ? origin : null),
+      exposeHeaders: ['x-request-id', 'retry-after'],
+      allowMethods: ['GET', 'POST'],
+      maxAge: 600,
+    }),
+  );
+  app.onError((thrown, context) => {
+    const error = toApiError(thrown);
+    if (!(thrown instanceof ApiError)) {
+      deps.reportError(context.get('requestId'), thrown);
+    }
+    return error.toResponse();
+  });
+  app.notFound((context) => {
+    throw badRequest(`There is nothing at ${context.req.method} ${context.req.path}.`, null, 'unknown_url', 404);
+  });
+
+  addPublicRoutes(app, deps);
+  app.use('/v1/*', authenticate(deps));
+  app.get('/v1/models', (context) => context.json(modelList(deps.catalog)));
+  app.get('/v1/models/:id{.+}', (context) => context.json(modelObject(deps.catalog, context.req.param('id'))));
+  app.post('/v1/chat/completions', (context) => answerGeneration(context, 'chat.completions', planChat, routeDeps));
+  app.post('/v1/completions', (context) => answerGeneration(context, 'completions', planCompletion, routeDeps));
+  refuseOtherMethods(app);
+  return app;
+}
+
+/** Everything under `/v1` needs a key. */
+function authenticate(deps: GatewayDeps) {
+  const keyring = createKeyring(deps.environment, deps.apiKeys);
+  return async (context: Context<GatewayEnv>, next: () => Promise<void>): Promise<void> => {
+    const authenticated = await keyring.authenticate(context.req.header('authorization') ?? null);
+    if (!authenticated.ok) {
+      throw authenticated.error.reason === 'missing'
+        ? badRequest(
+            "No API key was given. Send it in the header 'Authorization: Bearer <key>'.",
+            null,
+            'missing_api_key',
+            401,
+          )
+        : badRequest('The API key is not known here. Check it for typing errors.', null, 'invalid_api_key', 401);
+    }
+    context.set('tenant', authenticated.value);
+    await next();
+  };
+}
+
+const PLAYGROUND_PATHS = ['/', '/playground.css', '/playground.js'];
+
+/** The page loads nothing from elsewhere and may not be framed. */
+const PAGE_HEADERS = {
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+};
+
+function addPublicRoutes(app: Hono<GatewayEnv>, deps: GatewayDeps): void {
+  for (const path of PLAYGROUND_PATHS) {
+    app.get(path, async (context) => {
+      const page = await deps.servePage(context.req.raw);
+      const response = new Response(page.body, page);
+      for (const [name, value] of Object.entries(PAGE_HEADERS)) {
+        response.headers.set(name, value);
+      }
+      return response;
+    });
+  }
+  app.use('/healthz', async (context, next) => {
+    // Looking at the rings wakes them, which costs: that is for those who have a key.
+    await (context.req.query('deep') === undefined ? next() : authenticate(deps)(context, next));
+  });
+  app.get('/healthz', async (context) => {
+    const models = deps.catalog.entries.map((entry) => entry.id);
+    if (context.req.query('deep') === undefined) {
+      return context.json({ status: 'ok', models });
+    }
+    const rings = await Promise.all(deps.catalog.entries.map((entry) => ringHealth(deps, entry)));
+    const isOk = rings.every((ring) => ring.status === 'ok');
+    return context.json({ status: isOk ? 'ok' : 'failing', models, rings }, isOk ? 200 : 503);
+  });
+}
+
+async function ringHealth(deps: GatewayDeps, entry: CatalogEntry) {
+  try {
+    return { model: entry.id, status: 'ok', stats: await deps.head(entry).stats() } as const;
+  } catch (error) {
+    deps.reportError(`healthz ${entry.id}`, error);
+    return { model: entry.id, status: 'failing' } as const;
+  }
+}
+
+/** After the routes: a known path that gets here was called with another method. */
+function refuseOtherMethods(app: Hono<GatewayEnv>): void {
+  const allowed: Readonly<Record<string, string>> = {
+    '/healthz': 'GET',
+    '/v1/models': 'GET',
+    '/v1/models/:id{.+}': 'GET',
+    '/v1/chat/completions': 'POST',
+    '/v1/completions': 'POST',
+    ...Object.fromEntries(PLAYGROUND_PATHS.map((path) => [path, 'GET'])),
+  };
+  for (const [path, method] of Object.entries(allowed)) {
+    app.all(path, (context) => {
+      const message = `${context.req.path} takes ${method}, not ${context.req.method}.`;
+      const response = badRequest(message, null, 'method_not_allowed', 405).toResponse();
+      response.headers.set('allow', method);
+      return response;
+    });
+  }
+}

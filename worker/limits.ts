@@ -1,0 +1,40 @@
+/** What a request may ask for. Each limit is tested at its value and one past it. */
+export interface GatewayLimits {
+  /** Body of a request. 20 prompts of 8192 tokens written as ids fit, and a prompt of 8192 tokens of text 30 times. */
+  readonly bodyBytesMax: number;
+  /** A message costs at least 4 tokens in any chat format, so more of them do not fit a context of 8192. */
+  readonly messagesMax: number;
+  /** Choices of one prompt; OpenAI allows 128, but a ring decodes 8 sequences at about the cost of one. */
+  readonly choicesMax: number;
+  /** Prompts of one completion request. Evaluation harnesses send batches of up to some tens. */
+  readonly promptsMax: number;
+  /** Sequences of one request that run at the same time, so that one request does not fill the queue of a ring. */
+  readonly concurrentSequencesMax: number;
+  /** Stop strings and the length of each, in UTF-16 units. That much of an answer may be held back. */
+  readonly stopsMax: number;
+  readonly stopLengthMax: number;
+  /** Alternatives per token, as in OpenAI's two interfaces. */
+  readonly chatTopLogprobsMax: number;
+  readonly completionLogprobsMax: number;
+  /** Entries of `logit_bias`. */
+  readonly logitBiasMax: number;
+  /** Tokens of a chat answer when the request does not say: long enough for an answer, short enough for a loop. */
+  readonly chatTokensDefault: number;
+  /** The same for completions; OpenAI's value. */
+  readonly completionTokensDefault: number;
+}
+
+export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
+  bodyBytesMax: 1024 * 1024,
+  messagesMax: 2048,
+  choicesMax: 8,
+  promptsMax: 64,
+  concurrentSequencesMax: 8,
+  stopsMax: 4,
+  stopLengthMax: 256,
+  chatTopLogprobsMax: 20,
+  completionLogprobsMax: 5,
+  logitBiasMax: 1024,
+  chatTokensDefault: 1024,
+  completionTokensDefault: 16,
+};

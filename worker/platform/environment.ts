@@ -1,0 +1,53 @@
+/** The bindings and variables of the gateway's Worker, checked once per isolate. */
+import type { Environment } from '../auth/keyring.ts';
+import { parseCatalog, type Catalog } from '../routing/catalog.ts';
+
+/** As the configuration declares it: `wrangler.toml`, and the local platform in the same terms. */
+export interface GatewayBindings {
+  readonly ASSETS: Fetcher;
+  /** JSON: see `worker/routing/catalog.ts`. */
+  readonly CATALOG: string;
+  readonly LAMINA_ENVIRONMENT: string;
+  /** Secret: keys that are accepted, separated by commas. */
+  readonly API_KEYS?: string;
+  /** Web origins that may call the API from a browser, separated by commas. */
+  readonly CORS_ORIGINS?: string;
+  /** Namespaces of head shards, under the names that the catalog gives. */
+  readonly [headBinding: string]: unknown;
+}
+
+export interface GatewaySettings {
+  readonly environment: Environment;
+  readonly apiKeys: readonly string[];
+  readonly corsOrigins: readonly string[];
+  readonly catalog: Catalog;
+}
+
+/** @throws Error naming the variable that is wrong and what it should be. */
+export function readSettings(bindings: GatewayBindings): GatewaySettings {
+  const { LAMINA_ENVIRONMENT: environment } = bindings;
+  if (environment !== 'local' && environment !== 'production') {
+    throw new Error(`The variable LAMINA_ENVIRONMENT is '${environment}'; it must be 'local' or 'production'`);
+  }
+  const catalog = parseCatalog(bindings.CATALOG);
+  for (const entry of catalog.entries) {
+    if (bindings[entry.headBinding] === undefined) {
+      throw new Error(
+        `The model '${entry.id}' needs the Durable Object binding ${entry.headBinding}, which is missing`,
+      );
+    }
+  }
+  return {
+    environment,
+    apiKeys: commaList(bindings.API_KEYS),
+    corsOrigins: commaList(bindings.CORS_ORIGINS),
+    catalog,
+  };
+}
+
+function commaList(value: string | undefined): string[] {
+  return (value ?? '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
