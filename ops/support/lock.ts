@@ -5,7 +5,7 @@
 import { readFileSync, unlinkSync } from 'node:fs';
 import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { systemCodeOf } from './operator-error.ts';
+import { OperatorError, systemCodeOf } from './operator-error.ts';
 import { unfinishedPath } from './files.ts';
 
 export interface LockHolder {
@@ -59,7 +59,7 @@ function parseHolder(text: string): LockHolder | null {
   try {
     const value = JSON.parse(text) as Partial<LockHolder>;
     return typeof value.pid === 'number' && Number.isInteger(value.pid) && value.pid > 0
-      ? { pid: value.pid, processStart: value.processStart ?? null, purpose: String(value.purpose ?? '') }
+      ? { pid: value.pid, processStart: value.processStart ?? null, purpose: value.purpose ?? '' }
       : null;
   } catch {
     return null;
@@ -124,5 +124,25 @@ function releaseLock(lockPath: string, text: string): void {
     }
   } catch {
     // Already gone.
+  }
+}
+
+/** Does `work` while holding the lock; says who holds it when somebody else does. */
+export async function withLock<T>(lockPath: string, purpose: string, work: () => Promise<T>): Promise<T> {
+  const lock = await acquireLock(lockPath, purpose);
+  if (!lock.ok) {
+    throw new OperatorError(
+      'already_running',
+      `Another process (pid ${lock.holder.pid}) is ${lock.holder.purpose}.`,
+      'Wait until it has finished, or stop it, then try again.',
+    );
+  }
+  // A signal ends the process by exiting.
+  process.once('exit', lock.release);
+  try {
+    return await work();
+  } finally {
+    process.removeListener('exit', lock.release);
+    lock.release();
   }
 }

@@ -1,0 +1,72 @@
+/** The platform's topology in the terms of Miniflare, the local version of the Workers runtime. */
+import { readFile } from 'node:fs/promises';
+import type { MiniflareOptions } from 'miniflare';
+import path from 'node:path';
+import { GATEWAY_SCRIPT, KERNELS_MODULE, STAGE_SCRIPT } from './bundle.ts';
+import { COMPATIBILITY_DATE, type ScriptTopology, STAGE_CLASS, type Topology } from '../plan/topology.ts';
+
+export type LocalWorker = MiniflareOptions['workers'][number];
+
+/** A script's files: the ES module and, for a stage, the kernels. */
+interface ScriptFiles {
+  readonly scripts: string;
+  readonly main: string;
+  readonly kernels: Uint8Array<ArrayBuffer> | null;
+  readonly assets: string;
+}
+
+async function localWorker(topology: ScriptTopology, files: ScriptFiles): Promise<LocalWorker> {
+  const code = await readFile(path.join(files.scripts, files.main), 'utf8');
+  const isStage = files.kernels !== null;
+  const variables = Object.entries(topology.variables).map(([name, value]) => [name, { type: 'text', value }] as const);
+  const namespaces = topology.namespaces.map(
+    ({ name, scriptName }) => [name, { type: 'durable-object', worker: scriptName, exportName: STAGE_CLASS }] as const,
+  );
+  return {
+    config: {
+      name: topology.name,
+      compatibilityDate: COMPATIBILITY_DATE,
+      manifest: {
+        mainModule: files.main,
+        modulesRoot: files.scripts,
+        modules: {
+          [files.main]: { type: 'esm', contents: code },
+          ...(files.kernels === null ? {} : { [KERNELS_MODULE]: { type: 'wasm', contents: files.kernels } }),
+        },
+      },
+      env: { ...Object.fromEntries([...variables, ...namespaces]), ASSETS: { type: 'assets' } },
+      ...(isStage ? { exports: { [STAGE_CLASS]: { type: 'durable-object', storage: 'sqlite' } } } : {}),
+      // The script answers every request itself and serves an asset when it means to: weights are nobody's download.
+      assets: { directory: files.assets, hasUserWorker: true, runWorkerFirst: true },
+    },
+  };
+}
+
+export interface LocalWorkersOptions {
+  readonly topology: Topology;
+  /** Folder of the bundled scripts and the kernels. */
+  readonly scripts: string;
+  readonly gatewayAssets: string;
+  /** In stage order. */
+  readonly stageAssets: readonly string[];
+}
+
+/** All workers, the gateway first: it is the one that the port leads to. */
+export async function localWorkers(options: LocalWorkersOptions): Promise<LocalWorker[]> {
+  const { topology, scripts } = options;
+  const kernels = Uint8Array.from(await readFile(path.join(scripts, KERNELS_MODULE)));
+  const gateway = localWorker(topology.gateway, {
+    scripts,
+    main: GATEWAY_SCRIPT,
+    kernels: null,
+    assets: options.gatewayAssets,
+  });
+  const stages = topology.stages.map((stage, index) => {
+    const assets = options.stageAssets[index];
+    if (assets === undefined) {
+      throw new Error(`Stage ${index} has no assets folder.`);
+    }
+    return localWorker(stage, { scripts, main: STAGE_SCRIPT, kernels, assets });
+  });
+  return Promise.all([gateway, ...stages]);
+}

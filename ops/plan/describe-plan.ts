@@ -1,0 +1,84 @@
+/** The plan as a table for people, with the arithmetic behind each column. */
+import type { ModelConfig } from '../../wasm/host/model-config.ts';
+import { PAGE_SIZE_TOKENS } from '../../wasm/host/stage-runtime.ts';
+import { type Column, formatCount, formatMib, formatTable } from '../support/format.ts';
+import { tokenCost } from './cost.ts';
+import { HEADROOM_BYTES, ISOLATE_BYTES, TOKENIZER_HEAP_PER_FILE_BYTE } from './limits.ts';
+import type { Plan, StagePlan } from './plan.ts';
+
+export interface PlanLine {
+  readonly text: string;
+  readonly isHeading: boolean;
+}
+
+const right = (title: string): Column => ({ title, align: 'right' });
+const left = (title: string): Column => ({ title, align: 'left' });
+
+const COLUMNS: readonly Column[] = [
+  left('isolate'),
+  left('holds'),
+  right('weights'),
+  right('KV pages'),
+  right('scratch'),
+  right('JS heap'),
+  right('total'),
+  right('spare'),
+  right('time'),
+];
+
+function stageRow(plan: Plan, stage: StagePlan): string[] {
+  const layers = `layers ${stage.layerStart}–${stage.layerEnd - 1}`;
+  return [
+    `stage ${stage.stageIndex}`,
+    stage.stageIndex === 0 ? `embedding, ${layers}, LM head` : layers,
+    formatMib(stage.arena.weightsBytes),
+    formatMib(stage.arena.kvBytes),
+    formatMib(stage.arena.scratchBytes),
+    formatMib(stage.heapBytes),
+    formatMib(stage.totalBytes),
+    formatMib(plan.budgetBytes - stage.totalBytes),
+    `${(stage.timeShare * 100).toFixed(1)} %`,
+  ];
+}
+
+function gatewayRow(plan: Plan): string[] {
+  const { gateway, budgetBytes } = plan;
+  const heap = formatMib(gateway.totalBytes);
+  return ['gateway', 'tokenizer tables', '', '', '', heap, heap, formatMib(budgetBytes - gateway.totalBytes), ''];
+}
+
+/** How the numbers of the table come about. */
+function arithmetic(plan: Plan, config: ModelConfig): string[] {
+  const cost = tokenCost(config, plan.contextLength);
+  const totalMacs = cost.headMacs + cost.layerMacs * config.numLayers;
+  const pageBytes = plan.stages.map((stage) => stage.arena.pageBytes);
+  const ringPageBytes = pageBytes.reduce((sum, bytes) => sum + bytes, 0);
+  const millions = (macs: number): string => `${(macs / 1e6).toFixed(2)} M`;
+  const headShare = ((cost.headMacs / totalMacs) * 100).toFixed(1);
+  return [
+    `budget     ${formatMib(ISOLATE_BYTES)} of an isolate − ${formatMib(HEADROOM_BYTES)} headroom = ${formatMib(plan.budgetBytes)}`,
+    `KV page    ${PAGE_SIZE_TOKENS} tokens; ${pageBytes.map(formatCount).join(' + ')} = ${formatCount(ringPageBytes)} bytes over the ring ` +
+      `(${formatCount(Math.round(ringPageBytes / PAGE_SIZE_TOKENS))} a token)`,
+    `KV tokens  ${formatCount(plan.numPages)} pages × ${PAGE_SIZE_TOKENS} = ${formatCount(plan.kvTokens)} ` +
+      `(one sequence has at most ${formatCount(plan.contextLength)})`,
+    `time       ${config.numLayers} layers × ${millions(cost.layerMacs)} + LM head ${millions(cost.headMacs)} (${headShare} %) ` +
+      `= ${millions(totalMacs)} multiply-adds a token, attending to ${formatCount(plan.contextLength / 2)} tokens`,
+    `scratch    steps of at most ${plan.numTokensMax} tokens and ${plan.numLogitRowsMax} rows of logits`,
+    `gateway    ${formatMib(plan.gateway.heapBytes)} heap + tokenizer.json × ${TOKENIZER_HEAP_PER_FILE_BYTE} = ${formatMib(plan.gateway.totalBytes)}`,
+  ];
+}
+
+export function describePlan(plan: Plan, config: ModelConfig): PlanLine[] {
+  const stages = plan.stages.length === 1 ? '1 stage' : `${plan.stages.length} stages`;
+  const table = formatTable(COLUMNS, [...plan.stages.map((stage) => stageRow(plan, stage)), gatewayRow(plan)]);
+  const plain = (text: string): PlanLine => ({ text, isHeading: false });
+  const [header = '', ...rows] = table;
+  return [
+    { text: `${plan.model} in ${stages}`, isHeading: true },
+    plain(''),
+    { text: header, isHeading: true },
+    ...rows.map(plain),
+    plain(''),
+    ...arithmetic(plan, config).map(plain),
+  ];
+}

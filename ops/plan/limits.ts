@@ -1,0 +1,48 @@
+/**
+ * What an isolate may hold and what the planner assumes of it. Every number that decides how many stages a model needs
+ * is here, with where it comes from.
+ */
+
+const MIB = 1024 * 1024;
+
+/** Memory of one isolate, JavaScript heap and WebAssembly memory together (Workers limits, "Memory"). */
+export const ISOLATE_BYTES = 128 * MIB;
+
+/** Kept free: for garbage that is not yet collected, requests in flight, and what these estimates miss. */
+export const HEADROOM_BYTES = 16 * MIB;
+
+/** What the planner may give out in one isolate. */
+export const ISOLATE_BUDGET_BYTES = ISOLATE_BYTES - HEADROOM_BYTES;
+
+/** JavaScript heap of a stage's isolate: script, engine state, frames. */
+export const STAGE_HEAP_BYTES = 8 * MIB;
+
+/** JavaScript heap of the gateway's isolate without any tokenizer: script, routes, requests in flight. */
+export const GATEWAY_HEAP_BYTES = 12 * MIB;
+
+/** Heap that the tokenizer's tables take, for each byte of its `tokenizer.json`. */
+export const TOKENIZER_HEAP_PER_FILE_BYTE = 12;
+
+/**
+ * Stages in a ring at most. Each is a script of its own and a hop of each token, and the head holds a binding to each.
+ * A model that needs more than this is too slow to chat with, whatever its memory.
+ */
+export const STAGE_COUNT_MAX = 16;
+
+/**
+ * Tokens of one step, over all its sequences. A frame between stages carries a row of hidden states for each: 64 rows
+ * of 576 values are 147 kB. More rows make the prefill hardly faster and hold up everyone else's next token for longer.
+ */
+export const NUM_TOKENS_MAX = 64;
+
+/** Rows of logits in one call: 16 rows of a vocabulary of 49152 are 3 MiB of scratch. */
+export const NUM_LOGIT_ROWS_MAX = 16;
+
+/**
+ * KV pages of a stage at most, where a small model leaves room for far more than requests can fill: this many sequences
+ * of the full context. Decoding gains little beyond a batch of eight.
+ */
+export const FULL_SEQUENCES_MAX = 8;
+
+/** The share of the context that a token attends to on average, for the time of a stage: half of it. */
+export const ATTENDED_CONTEXT_SHARE = 0.5;

@@ -1,0 +1,82 @@
+/**
+ * Which scripts a platform consists of and how they are bound to each other: the one description that the local runtime
+ * and the deployed configuration are both made from.
+ */
+import type { CatalogEntry } from '../../worker/routing/catalog.ts';
+import { type Plan, stageAssignments } from './plan.ts';
+
+/** Date of the runtime's behaviour that everything is tested with. */
+export const COMPATIBILITY_DATE = '2026-11-01';
+
+export const GATEWAY_SCRIPT_NAME = 'lamina-gateway';
+
+/** Class of the Durable Object in every stage script. */
+export const STAGE_CLASS = 'StageShard';
+
+/** Public name of the model that runs inside the platform. */
+export const LITE_MODEL_ID = 'lamina-lite';
+
+/** Binding of a namespace: the class lives in `scriptName`. */
+export interface NamespaceBinding {
+  readonly name: string;
+  readonly scriptName: string;
+}
+
+export interface ScriptTopology {
+  readonly name: string;
+  readonly variables: Readonly<Record<string, string>>;
+  readonly namespaces: readonly NamespaceBinding[];
+}
+
+export interface Topology {
+  readonly gateway: ScriptTopology;
+  /** In stage order; the first is the head. */
+  readonly stages: readonly ScriptTopology[];
+  readonly catalog: readonly CatalogEntry[];
+}
+
+export type LaminaEnvironment = 'local' | 'production';
+
+export function stageScriptName(model: string, stageIndex: number): string {
+  return `lamina-${model}-s${stageIndex}`;
+}
+
+/** Names, variables and bindings of every script that serves `plan`. */
+export function platformTopology(plan: Plan, manifestSha256: string, environment: LaminaEnvironment): Topology {
+  const stageCount = plan.stages.length;
+  const scriptName = (stageIndex: number): string => stageScriptName(plan.model, stageIndex % stageCount);
+  const stages = stageAssignments(plan, manifestSha256).map((assignment): ScriptTopology => {
+    const { stageIndex } = assignment;
+    // The head also reaches every stage directly: to load, to ask for health, and to drain.
+    const followers = stageIndex === 0 ? Array.from({ length: stageCount - 1 }, (_, index) => index + 1) : [];
+    return {
+      name: scriptName(stageIndex),
+      variables: { STAGE: JSON.stringify(assignment) },
+      namespaces: [
+        { name: 'SHARD', scriptName: scriptName(stageIndex) },
+        { name: 'NEXT', scriptName: scriptName(stageIndex + 1) },
+        ...followers.map((follower) => ({ name: `STAGE_${follower}`, scriptName: scriptName(follower) })),
+      ],
+    };
+  });
+  const catalog: CatalogEntry[] = [
+    {
+      id: LITE_MODEL_ID,
+      model: plan.model,
+      headBinding: 'HEAD_0',
+      assetsPath: `/models/${LITE_MODEL_ID}`,
+      aliases: [plan.model],
+      contextLengthMax: plan.contextLength,
+      created: 0,
+    },
+  ];
+  return {
+    gateway: {
+      name: GATEWAY_SCRIPT_NAME,
+      variables: { CATALOG: JSON.stringify(catalog), LAMINA_ENVIRONMENT: environment },
+      namespaces: [{ name: 'HEAD_0', scriptName: scriptName(0) }],
+    },
+    stages,
+    catalog,
+  };
+}
