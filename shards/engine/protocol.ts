@@ -55,12 +55,7 @@ export type FinishReason = 'stop' | 'length';
 
 /** Codes are stable; messages are for people. `retryable`: the same request may succeed on a reborn ring. */
 export type EngineErrorCode =
-  | 'prompt_too_long'
-  | 'invalid_request'
-  | 'queue_full'
-  | 'ring_failed'
-  | 'not_ready'
-  | 'internal';
+  'prompt_too_long' | 'invalid_request' | 'queue_full' | 'ring_failed' | 'not_ready' | 'internal';
 
 export type GenerateEvent =
   | { readonly type: 'prompt'; readonly logprobs: readonly TokenLogprob[] }

@@ -1,0 +1,347 @@
+/**
+ * The engine of a head shard: takes requests, runs steps until all are answered, and turns what comes back into events.
+ * It owns the life of a sequence; the scheduler decides what runs, the ring runs it, the sampler chooses.
+ */
+import { PAGE_SIZE_TOKENS } from '../../wasm/host/stage-runtime.ts';
+import { PagePool } from '../kv/page-pool.ts';
+import type { RingHead } from '../link/ring-head.ts';
+import { RING_TIMINGS, type StageFailure } from '../link/ring-protocol.ts';
+import type { StageAssignment } from '../model/assignment.ts';
+import { sleep, type Clock, type Timer } from '../platform/clock.ts';
+import { describeError } from '../result.ts';
+import { Sampler } from '../sampling/sampler.ts';
+import { EventStream } from './event-stream.ts';
+import { ENGINE_LIMITS, type EngineLimits } from './limits.ts';
+import { buildMicroBatch, type MicroBatch } from './micro-batch.ts';
+import type { EngineStats, GenerateEvent, GenerateRequest, HeadClient } from './protocol.ts';
+import { Scheduler } from './scheduler.ts';
+import { Sequence } from './sequence.ts';
+import { takeLogits, type LogitsOutcome } from './take-logits.ts';
+import { validateRequest } from './validate-request.ts';
+
+export interface HeadEngineOptions {
+  readonly assignment: StageAssignment;
+  readonly ring: RingHead;
+  readonly clock: Clock;
+  readonly limits?: Partial<EngineLimits>;
+  /** How long a ring without work stays open. */
+  readonly idleCloseMs?: number;
+}
+
+/** What the engine keeps beside a sequence while its client listens. */
+interface Listener {
+  readonly stream: EventStream;
+  stallTimer: Timer | null;
+}
+
+type ErrorEvent = Extract<GenerateEvent, { type: 'error' }>;
+
+export class HeadEngine implements HeadClient {
+  readonly #assignment: StageAssignment;
+  readonly #ring: RingHead;
+  readonly #clock: Clock;
+  readonly #limits: EngineLimits;
+  readonly #idleCloseMs: number;
+  readonly #pool: PagePool;
+  readonly #scheduler: Scheduler;
+  readonly #listeners = new Map<Sequence, Listener>();
+  #sampler: Sampler | null = null;
+  #nextSequenceId = 1;
+  #isLooping = false;
+  #idleTimer: Timer | null = null;
+  #numFailuresInRow = 0;
+  #numStepsTotal = 0;
+  #numPromptTokensTotal = 0;
+  #numGeneratedTokensTotal = 0;
+
+  constructor(options: HeadEngineOptions) {
+    const { assignment } = options;
+    this.#assignment = assignment;
+    this.#ring = options.ring;
+    this.#clock = options.clock;
+    this.#limits = { ...ENGINE_LIMITS, ...options.limits };
+    this.#idleCloseMs = options.idleCloseMs ?? RING_TIMINGS.idleCloseMs;
+    this.#pool = new PagePool(assignment.numPages);
+    this.#scheduler = new Scheduler({
+      numTokensMax: assignment.numTokensMax,
+      sequencesRunningMax: Math.min(this.#limits.sequencesRunningMax, assignment.numTokensMax),
+      sequencesWaitingMax: this.#limits.sequencesWaitingMax,
+    });
+  }
+
+  /** Longest sequence, prompt and output together, whose tokens are computed. */
+  get sequenceTokensMax(): number {
+    return Math.min(this.#assignment.contextLengthMax, this.#assignment.numPages * PAGE_SIZE_TOKENS);
+  }
+
+  async generate(request: GenerateRequest): Promise<ReadableStream<Uint8Array>> {
+    const config = await this.#ring.readConfig();
+    if (!config.ok) {
+      return this.#refuse({ type: 'error', ...config.error, code: 'not_ready' });
+    }
+    const { vocabSize } = config.value;
+    const valid = validateRequest(request, { vocabSize, sequenceTokensMax: this.sequenceTokensMax });
+    if (!valid.ok) {
+      return this.#refuse({ type: 'error', ...valid.error });
+    }
+    const sequence = new Sequence(this.#nextSequenceId++, request, this.#pool);
+    if (!this.#scheduler.add(sequence)) {
+      const message = `${this.#scheduler.numWaiting} requests wait already: try again later or on another replica`;
+      return this.#refuse({ type: 'error', code: 'queue_full', message, retryable: true });
+    }
+    const stream = new EventStream(this.#limits.eventBytesMax, {
+      onDrained: () => this.#resume(sequence),
+      onCancel: () => this.#drop(sequence),
+    });
+    this.#listeners.set(sequence, { stream, stallTimer: null });
+    if (request.numPromptLogprobs !== null && request.emittedTokens.length === 0) {
+      this.#sendPromptLogprobs(sequence);
+    }
+    this.#wake();
+    return stream.readable;
+  }
+
+  stats(): Promise<EngineStats> {
+    return Promise.resolve({
+      model: this.#assignment.model,
+      stageCount: this.#assignment.stageCount,
+      ringOpen: this.#ring.isOpen,
+      numWaiting: this.#scheduler.numWaiting,
+      numRunning: this.#scheduler.numRunning,
+      numPages: this.#pool.numPages,
+      numFreePages: this.#pool.numFreePages,
+      pageSizeTokens: PAGE_SIZE_TOKENS,
+      numStepsTotal: this.#numStepsTotal,
+      numPromptTokensTotal: this.#numPromptTokensTotal,
+      numGeneratedTokensTotal: this.#numGeneratedTokensTotal,
+    });
+  }
+
+  #refuse(event: ErrorEvent): ReadableStream<Uint8Array> {
+    const stream = new EventStream(this.#limits.eventBytesMax, { onDrained() {}, onCancel() {} });
+    stream.write(event);
+    stream.end();
+    return stream.readable;
+  }
+
+  /** Starts the step loop unless it runs. It stops by itself when no sequence can take part in a step. */
+  #wake(): void {
+    if (this.#isLooping) {
+      return;
+    }
+    this.#isLooping = true;
+    this.#idleTimer?.cancel();
+    this.#loop().catch((thrown: unknown) => {
+      this.#endAll('internal', `the engine failed: ${describeError(thrown)}`, true);
+      this.#ring.close('the engine failed');
+      this.#stopLoop();
+    });
+  }
+
+  async #loop(): Promise<void> {
+    // The first request's caller gets its stream before anything is computed.
+    await this.#clock.yieldToEvents();
+    for (;;) {
+      this.#finishComplete();
+      if (!this.#hasRunnable()) {
+        break;
+      }
+      if (await this.#ensureOpen()) {
+        const scheduled = this.#scheduler.schedule();
+        if (scheduled.length === 0) {
+          break;
+        }
+        await this.#runStep(buildMicroBatch(scheduled));
+      }
+      await this.#clock.yieldToEvents();
+    }
+    this.#stopLoop();
+  }
+
+  /** In one go with the decision to stop, so that no wake-up falls in between. */
+  #stopLoop(): void {
+    this.#isLooping = false;
+    this.#idleTimer = this.#clock.startTimer(this.#idleCloseMs, () => this.#ring.close('no work'));
+  }
+
+  #hasRunnable(): boolean {
+    return this.#scheduler.sequences.some((sequence) => !sequence.isPaused);
+  }
+
+  /** @returns false when the ring did not open; the sequences have been told, or will be tried again. */
+  async #ensureOpen(): Promise<boolean> {
+    if (this.#ring.isOpen && !this.#ring.isDueForRotation) {
+      return true;
+    }
+    const opened = await this.#ring.open();
+    if (!opened.ok) {
+      await this.#recover(opened.error, this.#scheduler.sequences);
+      return false;
+    }
+    if (!opened.value.kvKept) {
+      this.#scheduler.rewindAll();
+    }
+    return true;
+  }
+
+  async #runStep(batch: MicroBatch): Promise<void> {
+    const rows = await this.#ring.submit(batch.step);
+    if (!rows.ok) {
+      const sequences = batch.scheduled.map(({ sequence }) => sequence);
+      await this.#recover(rows.error, sequences);
+      return;
+    }
+    this.#numStepsTotal++;
+    this.#numFailuresInRow = 0;
+    this.#countPromptTokens(batch);
+    this.#scheduler.complete(batch.scheduled);
+    await this.#takeRows(batch, rows.value);
+  }
+
+  #countPromptTokens({ scheduled }: MicroBatch): void {
+    for (const { sequence, startPosition, numTokens } of scheduled) {
+      const promptEnd = Math.min(sequence.numPromptTokens, startPosition + numTokens);
+      this.#numPromptTokensTotal += Math.max(0, promptEnd - startPosition);
+    }
+  }
+
+  /** Computes logits in parts, with room for other events between them: a whole prompt's take seconds. */
+  async #takeRows(batch: MicroBatch, rows: Float32Array): Promise<void> {
+    const numRows = batch.resultRows.length;
+    const rowsPerCall = this.#assignment.numLogitRowsMax;
+    const hiddenSize = rows.length / Math.max(1, numRows);
+    for (let start = 0; start < numRows; start += rowsPerCall) {
+      if (start > 0) {
+        await this.#clock.yieldToEvents();
+      }
+      const end = Math.min(numRows, start + rowsPerCall);
+      const logits = this.#ring.logits(rows.subarray(start * hiddenSize, end * hiddenSize));
+      if (logits === null) {
+        // The ring closed meanwhile. What these rows would have said is computed again with the rest.
+        this.#scheduler.rewindAll();
+        return;
+      }
+      const vocabSize = logits.length / (end - start);
+      this.#sampler ??= new Sampler(vocabSize);
+      for (let row = start; row < end; row++) {
+        const { sequence, position } = batch.resultRows[row] as MicroBatch['resultRows'][number];
+        if (sequence.state === 'running') {
+          const view = logits.subarray((row - start) * vocabSize, (row - start + 1) * vocabSize);
+          this.#apply(sequence, takeLogits(sequence, position, view, this.#sampler));
+        }
+      }
+    }
+  }
+
+  /** Sends what a row of logits led to. */
+  #apply(sequence: Sequence, outcome: LogitsOutcome): void {
+    if (outcome.kind === 'prompt_logprob') {
+      this.#sendPromptLogprobs(sequence);
+      return;
+    }
+    if (outcome.kind === 'stop') {
+      this.#finish(sequence, 'stop');
+      return;
+    }
+    this.#numGeneratedTokensTotal++;
+    this.#write(sequence, { type: 'token', tokenId: outcome.tokenId, logprob: outcome.logprob });
+    // The last token that was chosen is only computed when another one is wanted.
+    if (!sequence.wantsNextToken || sequence.tokens.length > this.sequenceTokensMax) {
+      this.#finish(sequence, 'length');
+    }
+  }
+
+  /** One event, once all log-probabilities of the prompt are there: at once for a prompt of one token. */
+  #sendPromptLogprobs(sequence: Sequence): void {
+    if (sequence.promptLogprobs.length === sequence.numPromptTokens - 1) {
+      this.#write(sequence, { type: 'prompt', logprobs: sequence.promptLogprobs });
+    }
+  }
+
+  /** Ends sequences that have nothing left to choose: a prompt alone, or a resumed stream that was complete. */
+  #finishComplete(): void {
+    for (const sequence of this.#scheduler.sequences) {
+      const isPromptDone = sequence.numComputedTokens >= sequence.numPromptTokens;
+      const isResumedComplete = sequence.request.emittedTokens.length > 0;
+      const isFull = sequence.tokens.length > this.sequenceTokensMax;
+      if ((!sequence.wantsNextToken && (isPromptDone || isResumedComplete)) || isFull) {
+        this.#finish(sequence, 'length');
+      }
+    }
+  }
+
+  #finish(sequence: Sequence, reason: 'stop' | 'length'): void {
+    const { numPromptTokens, numOutputTokens } = sequence;
+    const counts = { promptTokens: numPromptTokens, completionTokens: numOutputTokens, cachedTokens: 0 };
+    this.#write(sequence, { type: 'finish', reason, ...counts });
+    this.#end(sequence);
+  }
+
+  #write(sequence: Sequence, event: GenerateEvent): void {
+    const listener = this.#listeners.get(sequence);
+    if (listener === undefined) {
+      return;
+    }
+    listener.stream.write(event);
+    if (listener.stream.isFull && !sequence.isPaused) {
+      sequence.isPaused = true;
+      listener.stallTimer = this.#clock.startTimer(this.#limits.readerStallMs, () => {
+        const message = `nobody read the answer for ${this.#limits.readerStallMs} ms`;
+        this.#fail(sequence, { type: 'error', code: 'internal', message, retryable: true });
+        this.#wake();
+      });
+    }
+  }
+
+  #resume(sequence: Sequence): void {
+    const listener = this.#listeners.get(sequence);
+    if (sequence.isPaused && listener !== undefined) {
+      listener.stallTimer?.cancel();
+      sequence.isPaused = false;
+      this.#wake();
+    }
+  }
+
+  /** The client is gone. A step that is under way with the sequence's pages does no harm: see `PagePool`. */
+  #drop(sequence: Sequence): void {
+    this.#listeners.get(sequence)?.stallTimer?.cancel();
+    this.#listeners.delete(sequence);
+    this.#scheduler.finish(sequence);
+    this.#wake();
+  }
+
+  #fail(sequence: Sequence, event: ErrorEvent): void {
+    this.#write(sequence, event);
+    this.#end(sequence);
+  }
+
+  #end(sequence: Sequence): void {
+    this.#scheduler.finish(sequence);
+    const listener = this.#listeners.get(sequence);
+    listener?.stallTimer?.cancel();
+    listener?.stream.end();
+    this.#listeners.delete(sequence);
+  }
+
+  #endAll(code: ErrorEvent['code'], message: string, retryable: boolean): void {
+    for (const sequence of this.#scheduler.sequences) {
+      this.#fail(sequence, { type: 'error', code, message, retryable });
+    }
+  }
+
+  /** A ring broke under `sequences`, or did not open for them. Those that had enough of it end, the others go on. */
+  async #recover(failure: StageFailure, sequences: readonly Sequence[]): Promise<void> {
+    this.#scheduler.rewindAll();
+    for (const sequence of sequences) {
+      sequence.numRingFailures++;
+      if (!failure.retryable || sequence.numRingFailures > this.#limits.ringFailuresMax) {
+        const message = `the ring failed ${sequence.numRingFailures} times: ${failure.message}`;
+        this.#fail(sequence, { type: 'error', code: 'ring_failed', message, retryable: failure.retryable });
+      }
+    }
+    if (this.#numFailuresInRow > 0) {
+      await sleep(this.#clock, this.#limits.reopenDelayMs * 2 ** (this.#numFailuresInRow - 1));
+    }
+    this.#numFailuresInRow++;
+  }
+}

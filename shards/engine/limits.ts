@@ -1,0 +1,43 @@
+/** Bounds of a head shard's engine, with their reasons. Sizes that follow from memory come with the assignment. */
+export interface EngineLimits {
+  /**
+   * Sequences that take part in steps. A batch of 4 to 8 costs little more than one sequence; beyond some tens each
+   * stream is too slow to be worth having.
+   */
+  readonly sequencesRunningMax: number;
+  /** Requests that wait for pages. More would wait longer than a client does. */
+  readonly sequencesWaitingMax: number;
+  /** Bytes of events that a reader has not taken. Some hundred tokens: then the sequence pauses. */
+  readonly eventBytesMax: number;
+  /** A reader that takes nothing for so long is gone, noticed or not, and its pages are wanted. */
+  readonly readerStallMs: number;
+  /** Rings that may break under one sequence before its client is told. */
+  readonly ringFailuresMax: number;
+  /** Wait before the second opening in a row; doubled for each further one. */
+  readonly reopenDelayMs: number;
+}
+
+export const ENGINE_LIMITS: EngineLimits = {
+  sequencesRunningMax: 32,
+  sequencesWaitingMax: 64,
+  eventBytesMax: 32 * 1024,
+  readerStallMs: 60_000,
+  ringFailuresMax: 3,
+  reopenDelayMs: 250,
+};
+
+/** Bounds of one request. The gateway has checked the same against the wire; a shard trusts nobody. */
+export interface RequestLimits {
+  /** OpenAI's limit for `top_logprobs`. */
+  readonly topLogprobsMax: number;
+  /** OpenAI's map of biases holds at most 300 entries in practice; each costs a step of every token. */
+  readonly logitBiasMax: number;
+  /** End-of-turn tokens of a model are a handful. */
+  readonly stopTokenIdsMax: number;
+}
+
+export const REQUEST_LIMITS: RequestLimits = {
+  topLogprobsMax: 20,
+  logitBiasMax: 1024,
+  stopTokenIdsMax: 64,
+};

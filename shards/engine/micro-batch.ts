@@ -1,0 +1,47 @@
+import type { RingStep } from '../link/ring-head.ts';
+import type { ScheduledSequence } from './scheduler.ts';
+import type { Sequence } from './sequence.ts';
+
+/** A row that comes back from a step: the hidden state of one token, whose logits predict the token after it. */
+export interface ResultRow {
+  readonly sequence: Sequence;
+  /** Of the token whose hidden state it is. */
+  readonly position: number;
+}
+
+export interface MicroBatch {
+  readonly scheduled: readonly ScheduledSequence[];
+  readonly step: RingStep;
+  /** One for each row that the step returns, in the same order. */
+  readonly resultRows: readonly ResultRow[];
+}
+
+/** Turns the scheduler's choice into what crosses the ring. */
+export function buildMicroBatch(scheduled: readonly ScheduledSequence[]): MicroBatch {
+  const tokenIds: number[] = [];
+  const resultRows: ResultRow[] = [];
+  const sequences = scheduled.map(({ sequence, startPosition, numTokens }) => {
+    const rows: number[] = [];
+    for (let row = 0; row < numTokens; row++) {
+      const position = startPosition + row;
+      tokenIds.push(sequence.tokens[position] as number);
+      if (isLogitsWanted(sequence, position)) {
+        rows.push(row);
+        resultRows.push({ sequence, position });
+      }
+    }
+    const pageTable = sequence.pageTable.pages.slice();
+    return { sequenceId: sequence.id, startPosition, numTokens, pageTable, resultRows: rows };
+  });
+  return { scheduled, step: { sequences, tokenIds }, resultRows };
+}
+
+/** A prompt position whose log-probability is missing, or the last token when another one is to be chosen. */
+function isLogitsWanted(sequence: Sequence, position: number): boolean {
+  const isLastToken = position === sequence.tokens.length - 1;
+  if (isLastToken && sequence.wantsNextToken) {
+    return true;
+  }
+  const isPromptRow = position < sequence.numPromptTokens - 1;
+  return isPromptRow && sequence.wantsPromptLogprobs && position >= sequence.promptLogprobs.length;
+}

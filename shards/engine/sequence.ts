@@ -1,0 +1,79 @@
+import type { PagePool } from '../kv/page-pool.ts';
+import { PageTable } from '../kv/page-table.ts';
+import { TokenHistory, usesHistory } from '../sampling/penalties.ts';
+import type { GenerateRequest, TokenLogprob } from './protocol.ts';
+
+/**
+ * `waiting`: has no pages (new, or preempted). `running`: has pages for all its tokens so far. `finished`: gave its
+ * pages back and never runs again.
+ */
+export type SequenceState = 'waiting' | 'running' | 'finished';
+
+/** A generation in flight. Counts are named by what they count. */
+export class Sequence {
+  /** Rises with arrival: the lower id is the older sequence. */
+  readonly id: number;
+  readonly request: GenerateRequest;
+  readonly pageTable: PageTable;
+  /** What the penalties look at; null when the request has none. */
+  readonly history: TokenHistory | null;
+  /** Prompt, then output. */
+  readonly tokens: number[];
+  readonly numPromptTokens: number;
+  /** Entry i is about prompt token i + 1; complete when it has `numPromptTokens - 1` entries. */
+  readonly promptLogprobs: TokenLogprob[] = [];
+  state: SequenceState = 'waiting';
+  /** Tokens whose keys and values are in the pages. */
+  numComputedTokens = 0;
+  /** Tokens of a step that is under way. */
+  numScheduledTokens = 0;
+  /** Its reader does not keep up: it keeps its pages but takes no part in steps. */
+  isPaused = false;
+  /** Rings that broke under it, or did not open for it. */
+  numRingFailures = 0;
+
+  constructor(id: number, request: GenerateRequest, pool: PagePool) {
+    this.id = id;
+    this.request = request;
+    this.pageTable = new PageTable(pool);
+    this.tokens = [...request.promptTokens, ...request.emittedTokens];
+    this.numPromptTokens = request.promptTokens.length;
+    this.history = usesHistory(request.sampling) ? new TokenHistory(request.promptTokens) : null;
+    for (const tokenId of request.emittedTokens) {
+      this.history?.addOutputToken(tokenId);
+    }
+  }
+
+  get numOutputTokens(): number {
+    return this.tokens.length - this.numPromptTokens;
+  }
+
+  /** Tokens that are known but neither computed nor on their way: 1 while decoding, more during prefill. */
+  get numUncomputedTokens(): number {
+    return this.tokens.length - this.numComputedTokens - this.numScheduledTokens;
+  }
+
+  /** Whether log-probabilities of the prompt are still to be collected. A resumed stream has sent them before. */
+  get wantsPromptLogprobs(): boolean {
+    const { numPromptLogprobs, emittedTokens } = this.request;
+    return (
+      numPromptLogprobs !== null && emittedTokens.length === 0 && this.promptLogprobs.length < this.numPromptTokens - 1
+    );
+  }
+
+  /** Whether the last known token's logits are needed to choose the next one. */
+  get wantsNextToken(): boolean {
+    return this.numOutputTokens < this.request.maxTokens;
+  }
+
+  appendToken(tokenId: number): void {
+    this.tokens.push(tokenId);
+    this.history?.addOutputToken(tokenId);
+  }
+
+  /** Forgets what was computed, because the pages are lost or given away. */
+  rewind(): void {
+    this.numComputedTokens = 0;
+    this.numScheduledTokens = 0;
+  }
+}

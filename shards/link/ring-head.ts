@@ -1,0 +1,344 @@
+/**
+ * The head's side of a ring: opens it under a new epoch, sends steps round it, and notices when it breaks. What to do
+ * about a broken ring is the engine's decision.
+ */
+import type { ModelConfig } from '../../wasm/host/model-config.ts';
+import type { StageAssignment } from '../model/assignment.ts';
+import type { RuntimeHost, RuntimeLease } from '../model/runtime-host.ts';
+import { assert } from '../../wasm/host/assert.ts';
+import type { AssetSource } from '../platform/assets.ts';
+import { randomId, withDeadline, type Clock, type Entropy, type Timer } from '../platform/clock.ts';
+import type { FrameLink, LinkConnector } from '../platform/link.ts';
+import { describeError, err, ok, type Result } from '../result.ts';
+import { decodeFrame } from './decode-frame.ts';
+import { encodeFrame } from './encode-frame.ts';
+import type { FrameSequence } from './frame.ts';
+import { connectToNext, InboundLinks } from './handshake.ts';
+import {
+  RING_TIMINGS,
+  type OpenStageResult,
+  type RingTimings,
+  type StageControl,
+  type StageFailure,
+  type StageOpened,
+} from './ring-protocol.ts';
+import { gatherRows } from './rows.ts';
+
+export interface RingHeadOptions {
+  readonly assignment: StageAssignment;
+  /** Names this object among those that share the isolate. */
+  readonly owner: string;
+  readonly host: RuntimeHost;
+  readonly assets: AssetSource;
+  /** Stages 1, 2, … in order; none for a ring of one. */
+  readonly stages: readonly StageControl[];
+  /** Not called for a ring of one. */
+  readonly connectNext: LinkConnector;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly timings?: RingTimings;
+}
+
+/** One micro-batch. */
+export interface RingStep {
+  readonly sequences: readonly FrameSequence[];
+  /** Of all sequences, one after the other. */
+  readonly tokenIds: readonly number[];
+}
+
+export interface RingOpened {
+  /** Whether every stage still has the pages of the epoch before, so that running sequences may go on. */
+  readonly kvKept: boolean;
+}
+
+interface PendingStep {
+  readonly numRows: number;
+  readonly deadline: Timer;
+  readonly resolve: (result: Result<Float32Array<ArrayBuffer>, StageFailure>) => void;
+}
+
+interface OpenEpoch {
+  readonly epoch: number;
+  readonly lease: RuntimeLease;
+  /** Null in a ring of one. */
+  readonly outbound: FrameLink | null;
+  readonly openedMs: number;
+  readonly pendingSteps: Map<number, PendingStep>;
+  lastStepId: number;
+}
+
+export class RingHead {
+  readonly #options: RingHeadOptions;
+  readonly #timings: RingTimings;
+  readonly #inbound: InboundLinks;
+  /** The epoch that is open or being opened. */
+  #wantedEpoch: number | null = null;
+  #open: OpenEpoch | null = null;
+  #kvGenerations: readonly number[] | null = null;
+  #lastFailure: StageFailure | null = null;
+
+  constructor(options: RingHeadOptions) {
+    const { stageCount, stageIndex } = options.assignment;
+    assert(stageIndex === 0, 'the head is stage 0');
+    assert(options.stages.length === stageCount - 1, 'a ring needs a control for every other stage');
+    this.#options = options;
+    this.#timings = options.timings ?? RING_TIMINGS;
+    this.#inbound = new InboundLinks({
+      identity: options.assignment,
+      clock: options.clock,
+      helloDeadlineMs: this.#timings.helloDeadlineMs,
+      onFrame: (epoch, bytes) => this.#onFrame(epoch, bytes),
+      onClose: (epoch, reason) => this.#failLink(epoch, `the last stage closed the link: ${reason}`),
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.#open !== null;
+  }
+
+  /** Whether the links should be replaced while no step is under way. */
+  get isDueForRotation(): boolean {
+    const isRing = this.#options.assignment.stageCount > 1;
+    return (
+      isRing && this.#open !== null && this.#options.clock.nowMs() - this.#open.openedMs >= this.#timings.rotateAfterMs
+    );
+  }
+
+  /** What closed the last epoch, for people. */
+  get lastFailure(): StageFailure | null {
+    return this.#lastFailure;
+  }
+
+  /** The model's shape, without opening the ring. */
+  readConfig(): Promise<Result<ModelConfig, StageFailure>> {
+    return this.#options.host.readConfig(this.#options.assets);
+  }
+
+  /** Takes a link that the last stage opened. */
+  acceptLink(link: FrameLink): void {
+    this.#inbound.accept(link);
+  }
+
+  /** Loads all stages and links them under a new epoch. An epoch that is open is closed first. */
+  async open(): Promise<Result<RingOpened, StageFailure>> {
+    this.close('a newer epoch begins');
+    const { clock, entropy, assignment } = this.#options;
+    const epoch = randomId(entropy);
+    this.#wantedEpoch = epoch;
+    const opening = this.#openAll(epoch);
+    const result = await withDeadline(clock, this.#timings.openDeadlineMs, opening);
+    const failure: StageFailure | null =
+      result === 'timeout'
+        ? { code: 'deadline', retryable: true, message: `the ring of ${assignment.stageCount} stages did not open` }
+        : result.ok
+          ? null
+          : result.error;
+    if (failure !== null && this.#wantedEpoch === epoch) {
+      this.#fail(failure);
+    }
+    return result === 'timeout' ? err(failure as StageFailure) : result;
+  }
+
+  async #openAll(epoch: number): Promise<Result<RingOpened, StageFailure>> {
+    const { assignment, host, owner, assets, connectNext, clock } = this.#options;
+    const identity = assignment;
+    const [acquired, connected, ...opened] = await Promise.all([
+      host.acquire(owner, assets),
+      assignment.stageCount === 1
+        ? ok(null)
+        : connectToNext({
+            connect: connectNext,
+            identity,
+            epoch,
+            clock,
+            helloDeadlineMs: this.#timings.helloDeadlineMs,
+            onClose: (reason) => this.#failLink(epoch, `stage 1 closed the link: ${reason}`),
+          }),
+      ...this.#options.stages.map((stage, i) => this.#openStage(stage, i + 1, epoch)),
+    ]);
+    const failure = firstFailure([acquired, connected, ...opened]) ?? this.#judgeOpening(epoch, opened);
+    if (failure !== null || !acquired.ok || !connected.ok) {
+      if (connected.ok) {
+        connected.value?.close('the epoch did not open');
+      }
+      if (this.#wantedEpoch === null) {
+        // The opening outlived its deadline and may have taken the lease after it was given back.
+        host.release(owner);
+      }
+      return err(failure as StageFailure);
+    }
+    this.#open = {
+      epoch,
+      lease: acquired.value,
+      outbound: connected.value,
+      openedMs: clock.nowMs(),
+      pendingSteps: new Map(),
+      lastStepId: 0,
+    };
+    const generations = [
+      acquired.value.kvGeneration,
+      ...opened.map((result) => (result.ok ? result.value.kvGeneration : 0)),
+    ];
+    const kvKept = generations.join() === this.#kvGenerations?.join();
+    this.#kvGenerations = generations;
+    return ok({ kvKept });
+  }
+
+  async #openStage(stage: StageControl, stageIndex: number, epoch: number): Promise<OpenStageResult> {
+    const { stageCount, manifestSha256, numPages, numTokensMax, contextLengthMax } = this.#options.assignment;
+    try {
+      return await stage.openStage({
+        epoch,
+        stageIndex,
+        stageCount,
+        manifestSha256,
+        numPages,
+        numTokensMax,
+        contextLengthMax,
+      });
+    } catch (thrown) {
+      const message = `stage ${stageIndex} cannot be reached: ${describeError(thrown)}`;
+      return err({ code: 'link', retryable: true, message });
+    }
+  }
+
+  /** What can still be wrong when every stage has answered: links lost meanwhile, or layers that do not add up. */
+  #judgeOpening(epoch: number, opened: readonly OpenStageResult[]): StageFailure | null {
+    const { assignment } = this.#options;
+    if (this.#wantedEpoch !== epoch) {
+      return { code: 'superseded', retryable: true, message: `epoch ${epoch} was closed while it opened` };
+    }
+    if (assignment.stageCount > 1 && !this.#inbound.has(epoch)) {
+      return { code: 'link', retryable: true, message: 'the last stage is not linked to the head' };
+    }
+    let layerEnd = assignment.layerEnd;
+    for (const [i, result] of opened.entries()) {
+      const range = (result as { readonly value: StageOpened }).value;
+      if (range.layerStart !== layerEnd) {
+        const message = `stage ${i + 1} starts at layer ${range.layerStart}, the stage before ends at ${layerEnd}`;
+        return { code: 'wrong_assignment', retryable: false, message };
+      }
+      layerEnd = range.layerEnd;
+    }
+    return null;
+  }
+
+  /**
+   * Sends a micro-batch through all layers.
+   * @returns the wanted rows after the last layer, `[sum of resultRows, hiddenSize]`; or why the epoch ended, in which
+   * case the pages of its sequences hold nothing that may be relied on.
+   */
+  submit(step: RingStep): Promise<Result<Float32Array<ArrayBuffer>, StageFailure>> {
+    const open = this.#open;
+    if (open === null) {
+      const failure: StageFailure = { code: 'superseded', retryable: true, message: 'the ring is closed' };
+      return Promise.resolve(err(this.#lastFailure ?? failure));
+    }
+    const { runtime, config } = open.lease;
+    const { hiddenSize } = config;
+    const { sequences, tokenIds } = step;
+    const numRows = sequences.reduce((sum, sequence) => sum + sequence.resultRows.length, 0);
+    let frame: Uint8Array<ArrayBuffer>;
+    const stepId = ++open.lastStepId;
+    try {
+      this.#options.host.touch(this.#options.owner);
+      runtime.embed(tokenIds);
+      runtime.forward(sequences);
+      if (open.outbound === null) {
+        return Promise.resolve(ok(gatherRows(runtime.hiddenStates, hiddenSize, sequences)));
+      }
+      const hiddenStates = runtime.hiddenStates.subarray(0, tokenIds.length * hiddenSize);
+      frame = encodeFrame({ kind: 'step', epoch: open.epoch, stepId, hiddenSize, sequences, hiddenStates });
+    } catch (thrown) {
+      const message = `the head failed: ${describeError(thrown)}`;
+      const failure: StageFailure = { code: 'crashed', retryable: true, message };
+      this.#fail(failure);
+      return Promise.resolve(err(failure));
+    }
+    const { outbound } = open;
+    return new Promise((resolve) => {
+      const deadline = this.#options.clock.startTimer(this.#timings.stepDeadlineMs, () => {
+        const message = `step ${stepId} did not come back within ${this.#timings.stepDeadlineMs} ms`;
+        this.#fail({ code: 'deadline', retryable: true, message });
+      });
+      open.pendingSteps.set(stepId, { numRows, deadline, resolve });
+      outbound.send(frame);
+    });
+  }
+
+  /**
+   * Final norm and LM head of rows that `submit` returned.
+   * @param rows `[at most numLogitRowsMax, hiddenSize]`
+   * @returns a view `[number of rows, vocabSize]`, valid until the next call of any method; null when the ring is closed.
+   */
+  logits(rows: Float32Array): Float32Array<ArrayBuffer> | null {
+    if (this.#open === null) {
+      return null;
+    }
+    const { runtime, config } = this.#open.lease;
+    runtime.hiddenStates.set(rows);
+    return runtime.logits(Array.from({ length: rows.length / config.hiddenSize }, (_, row) => row));
+  }
+
+  /** Closes the links and gives the memory back; steps under way fail. */
+  close(reason: string): void {
+    if (this.#wantedEpoch !== null) {
+      this.#fail({ code: 'superseded', retryable: true, message: reason });
+    }
+  }
+
+  #onFrame(epoch: number, bytes: Uint8Array<ArrayBuffer>): void {
+    const open = this.#open;
+    if (open === null || open.epoch !== epoch) {
+      return;
+    }
+    try {
+      const frame = decodeFrame(bytes);
+      assert(frame.kind === 'result' && frame.epoch === epoch, `a ${frame.kind} frame came instead of a result`);
+      const pending = open.pendingSteps.get(frame.stepId);
+      if (pending === undefined) {
+        // A result that was delivered twice.
+        return;
+      }
+      const expected = pending.numRows * open.lease.config.hiddenSize;
+      assert(frame.hiddenStates.length === expected, `step ${frame.stepId} came back with another number of rows`);
+      open.pendingSteps.delete(frame.stepId);
+      pending.deadline.cancel();
+      pending.resolve(ok(frame.hiddenStates));
+    } catch (thrown) {
+      this.#fail({ code: 'crashed', retryable: true, message: `bad result: ${describeError(thrown)}` });
+    }
+  }
+
+  #failLink(epoch: number, message: string): void {
+    if (this.#wantedEpoch === epoch) {
+      this.#fail({ code: 'link', retryable: true, message });
+    }
+  }
+
+  /** Ends the current epoch, whatever state it is in. */
+  #fail(failure: StageFailure): void {
+    const open = this.#open;
+    this.#open = null;
+    this.#wantedEpoch = null;
+    this.#lastFailure = failure;
+    this.#options.host.release(this.#options.owner);
+    this.#inbound.closeOthers(null, failure.message);
+    open?.outbound?.close(failure.message);
+    for (const pending of open?.pendingSteps.values() ?? []) {
+      pending.deadline.cancel();
+      pending.resolve(err(failure));
+    }
+  }
+}
+
+function firstFailure(results: readonly Result<unknown, StageFailure>[]): StageFailure | null {
+  let first: StageFailure | null = null;
+  for (const result of results) {
+    // A failure that will not go away by itself says more than the broken links that it causes.
+    if (!result.ok && (first === null || (first.retryable && !result.error.retryable))) {
+      first = result.error;
+    }
+  }
+  return first;
+}

@@ -1,0 +1,76 @@
+/** What the stages of a ring ask of each other outside of frames, and how long they wait. `docs/protocol.md` tells it whole. */
+import type { Result } from '../result.ts';
+
+/** The head tells every other stage, by RPC, to take part in a new epoch. */
+export interface OpenStageRequest {
+  readonly epoch: number;
+  /** Of the stage that is asked, as the head counts. */
+  readonly stageIndex: number;
+  readonly stageCount: number;
+  readonly manifestSha256: string;
+  readonly numPages: number;
+  readonly numTokensMax: number;
+  readonly contextLengthMax: number;
+}
+
+/** A stage that has its weights and is linked to its successor. */
+export interface StageOpened {
+  readonly layerStart: number;
+  readonly layerEnd: number;
+  /** Changes whenever the contents of the stage's KV pages may have been lost. */
+  readonly kvGeneration: number;
+}
+
+export type StageFailureCode =
+  /** The stages disagree on the model, the split or a size: a deployment that is half done, or a wrong one. */
+  | 'wrong_assignment'
+  /** Weights are missing, cut short or not the ones in the manifest. */
+  | 'weights'
+  /** Another replica's object uses this isolate's memory. */
+  | 'busy'
+  /** A neighbour cannot be reached or refused the link. */
+  | 'link'
+  /** A newer epoch, or a close, overtook this one. */
+  | 'superseded'
+  | 'deadline'
+  /** A kernel trapped, or a frame broke the protocol. */
+  | 'crashed';
+
+/** `retryable`: the same may succeed under another epoch, without anybody's help. */
+export interface StageFailure {
+  readonly code: StageFailureCode;
+  readonly retryable: boolean;
+  readonly message: string;
+}
+
+export type OpenStageResult = Result<StageOpened, StageFailure>;
+
+/** Another stage as the head sees it: a Durable Object stub when deployed. */
+export interface StageControl {
+  /** Rejects only when the stage cannot be reached. */
+  openStage(request: OpenStageRequest): Promise<OpenStageResult>;
+}
+
+export interface RingTimings {
+  /** From the first open call to a linked ring. Loading 24 MB from assets takes 0.3 s; a cold start some seconds. */
+  readonly openDeadlineMs: number;
+  /** From an open link to its hello, and from a hello to its welcome. */
+  readonly helloDeadlineMs: number;
+  /** One trip round the ring; a full prefill step of the default model takes about a second. */
+  readonly stepDeadlineMs: number;
+  /** A ring without work closes its links, so that its objects may be evicted and cost nothing. */
+  readonly idleCloseMs: number;
+  /** An outgoing WebSocket counts as activity for 15 minutes at most; links are replaced before. */
+  readonly rotateAfterMs: number;
+  /** A later stage that hears nothing this long gives its links up: the head is gone without a close. */
+  readonly stageIdleCloseMs: number;
+}
+
+export const RING_TIMINGS: RingTimings = {
+  openDeadlineMs: 60_000,
+  helloDeadlineMs: 10_000,
+  stepDeadlineMs: 30_000,
+  idleCloseMs: 5_000,
+  rotateAfterMs: 13 * 60_000,
+  stageIdleCloseMs: 60_000,
+};

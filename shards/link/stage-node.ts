@@ -1,0 +1,250 @@
+/** A stage other than the head: runs its layers on every frame that comes in and passes the frame on. */
+import type { RuntimeHost, RuntimeLease } from '../model/runtime-host.ts';
+import type { StageAssignment } from '../model/assignment.ts';
+import type { AssetSource } from '../platform/assets.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
+import type { FrameLink, LinkConnector } from '../platform/link.ts';
+import { describeError, err, ok, type Result } from '../result.ts';
+import { decodeFrame } from './decode-frame.ts';
+import { encodeFrame } from './encode-frame.ts';
+import { FrameError, type StepFrame } from './frame.ts';
+import { connectToNext, InboundLinks } from './handshake.ts';
+import { gatherRows } from './rows.ts';
+import {
+  RING_TIMINGS,
+  type OpenStageRequest,
+  type OpenStageResult,
+  type RingTimings,
+  type StageFailure,
+} from './ring-protocol.ts';
+
+export interface StageNodeOptions {
+  readonly assignment: StageAssignment;
+  /** Names this object among those that share the isolate. */
+  readonly owner: string;
+  readonly host: RuntimeHost;
+  readonly assets: AssetSource;
+  readonly connectNext: LinkConnector;
+  readonly clock: Clock;
+  readonly timings?: RingTimings;
+}
+
+/** The epoch that this stage takes part in. */
+interface ActiveEpoch {
+  readonly epoch: number;
+  readonly lease: RuntimeLease;
+  readonly outbound: FrameLink;
+  lastStepId: number;
+  lastFrameMs: number;
+  idleTimer: Timer | null;
+}
+
+export class StageNode {
+  readonly #options: StageNodeOptions;
+  readonly #timings: RingTimings;
+  readonly #inbound: InboundLinks;
+  /** The epoch of the head's latest open call, whether or not it is active yet. */
+  #wantedEpoch: number | null = null;
+  #active: ActiveEpoch | null = null;
+  #lastFailure: string | null = null;
+
+  constructor(options: StageNodeOptions) {
+    this.#options = options;
+    this.#timings = options.timings ?? RING_TIMINGS;
+    this.#inbound = new InboundLinks({
+      identity: options.assignment,
+      clock: options.clock,
+      helloDeadlineMs: this.#timings.helloDeadlineMs,
+      onFrame: (epoch, bytes) => this.#onFrame(epoch, bytes),
+      onClose: (epoch, reason) => this.#leave(epoch, `the previous stage closed the link: ${reason}`),
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.#active !== null;
+  }
+
+  /** Why the last epoch ended, for people. */
+  get lastFailure(): string | null {
+    return this.#lastFailure;
+  }
+
+  /** Takes a link that the previous stage opened. */
+  acceptLink(link: FrameLink): void {
+    this.#inbound.accept(link);
+  }
+
+  /** Makes `request.epoch` the current one: loads the weights, links to the next stage, forgets earlier epochs. */
+  async openStage(request: OpenStageRequest): Promise<OpenStageResult> {
+    const { assignment, host, assets, owner, connectNext, clock } = this.#options;
+    const mismatch = describeMismatch(assignment, request);
+    if (mismatch !== null) {
+      return err({ code: 'wrong_assignment', retryable: false, message: mismatch });
+    }
+    const { epoch } = request;
+    this.#deactivate('a newer epoch begins');
+    this.#wantedEpoch = epoch;
+    this.#inbound.closeOthers(epoch, 'a newer epoch begins');
+    const [acquired, connected] = await Promise.all([
+      host.acquire(owner, assets),
+      connectToNext({
+        connect: connectNext,
+        identity: assignment,
+        epoch,
+        clock,
+        helloDeadlineMs: this.#timings.helloDeadlineMs,
+        onClose: (reason) => this.#leave(epoch, `the next stage closed the link: ${reason}`),
+      }),
+    ]);
+    if (!acquired.ok || !connected.ok || this.#wantedEpoch !== epoch) {
+      return this.#abandonOpening(epoch, acquired, connected);
+    }
+    const lease = acquired.value;
+    const active: ActiveEpoch = {
+      epoch,
+      lease,
+      outbound: connected.value,
+      lastStepId: 0,
+      lastFrameMs: clock.nowMs(),
+      idleTimer: null,
+    };
+    this.#active = active;
+    this.#watchIdle(active, this.#timings.stageIdleCloseMs);
+    const { layerStart, layerEnd } = assignment;
+    return ok({ layerStart, layerEnd, kvGeneration: lease.kvGeneration });
+  }
+
+  /** Gives back what a failed or overtaken opening had taken, and says why it failed. */
+  #abandonOpening(
+    epoch: number,
+    acquired: Result<RuntimeLease, StageFailure>,
+    connected: Result<FrameLink, StageFailure>,
+  ): OpenStageResult {
+    if (connected.ok) {
+      connected.value.close('the epoch did not open');
+    }
+    // A newer opening of this object uses the same lease.
+    if (acquired.ok && (this.#wantedEpoch === epoch || this.#wantedEpoch === null)) {
+      this.#options.host.release(this.#options.owner);
+    }
+    if (!acquired.ok) {
+      return acquired;
+    }
+    if (!connected.ok) {
+      return connected;
+    }
+    return err({ code: 'superseded', retryable: true, message: `epoch ${epoch} was overtaken or closed` });
+  }
+
+  #onFrame(epoch: number, bytes: Uint8Array<ArrayBuffer>): void {
+    const active = this.#active;
+    if (active === null || active.epoch !== epoch) {
+      return;
+    }
+    try {
+      const frame = decodeFrame(bytes);
+      if (frame.kind !== 'step' || frame.epoch !== epoch) {
+        throw new FrameError('bad_kind', `a ${frame.kind} frame of epoch ${frame.epoch} came by the link of ${epoch}`);
+      }
+      active.lastFrameMs = this.#options.clock.nowMs();
+      if (frame.stepId <= active.lastStepId) {
+        return;
+      }
+      if (frame.stepId !== active.lastStepId + 1) {
+        throw new FrameError('bad_field', `step ${frame.stepId} came after step ${active.lastStepId}`);
+      }
+      active.lastStepId = frame.stepId;
+      active.outbound.send(this.#runStep(active.lease, frame));
+    } catch (thrown) {
+      this.#leave(epoch, `stage ${this.#options.assignment.stageIndex} failed: ${describeError(thrown)}`);
+    }
+  }
+
+  /** @returns the frame for the next stage: all rows, or for the head the wanted ones. */
+  #runStep(lease: RuntimeLease, frame: StepFrame): Uint8Array<ArrayBuffer> {
+    const { assignment, host, owner } = this.#options;
+    const { runtime } = lease;
+    const { hiddenSize } = runtime.options.config;
+    checkStep(frame, assignment, hiddenSize);
+    host.touch(owner);
+    runtime.hiddenStates.set(frame.hiddenStates);
+    runtime.forward(frame.sequences);
+    const { epoch, stepId, sequences } = frame;
+    if (assignment.stageIndex === assignment.stageCount - 1) {
+      const hiddenStates = gatherRows(runtime.hiddenStates, hiddenSize, sequences);
+      return encodeFrame({ kind: 'result', epoch, stepId, hiddenSize, hiddenStates });
+    }
+    const hiddenStates = runtime.hiddenStates.subarray(0, frame.hiddenStates.length);
+    return encodeFrame({ kind: 'step', epoch, stepId, hiddenSize, sequences, hiddenStates });
+  }
+
+  /** Ends an epoch by closing both links, which ends it for the whole ring. */
+  #leave(epoch: number, reason: string): void {
+    if (this.#wantedEpoch !== epoch) {
+      return;
+    }
+    this.#wantedEpoch = null;
+    this.#lastFailure = reason;
+    this.#inbound.closeOthers(null, reason);
+    this.#deactivate(reason);
+  }
+
+  #deactivate(reason: string): void {
+    const active = this.#active;
+    if (active === null) {
+      return;
+    }
+    this.#active = null;
+    active.idleTimer?.cancel();
+    active.outbound.close(reason);
+    this.#options.host.release(this.#options.owner);
+  }
+
+  /** One timer that is wound again for the rest of the time, instead of one for each frame. */
+  #watchIdle(active: ActiveEpoch, delayMs: number): void {
+    active.idleTimer = this.#options.clock.startTimer(delayMs, () => {
+      const idleMs = this.#options.clock.nowMs() - active.lastFrameMs;
+      if (idleMs >= this.#timings.stageIdleCloseMs) {
+        this.#leave(active.epoch, `no frame for ${idleMs} ms`);
+      } else {
+        this.#watchIdle(active, this.#timings.stageIdleCloseMs - idleMs);
+      }
+    });
+  }
+}
+
+function describeMismatch(assignment: StageAssignment, request: OpenStageRequest): string | null {
+  const names = ['stageIndex', 'stageCount', 'manifestSha256', 'numPages', 'numTokensMax', 'contextLengthMax'] as const;
+  for (const name of names) {
+    if (assignment[name] !== request[name]) {
+      return (
+        `stage ${assignment.stageIndex} has ${name} ${assignment[name]}, the head says ${request[name]}: ` +
+        'deploy all stages of the model from one plan'
+      );
+    }
+  }
+  return null;
+}
+
+/** Bounds that only the stage knows; `decodeFrame` has checked that the frame is consistent in itself. */
+function checkStep(frame: StepFrame, assignment: StageAssignment, hiddenSize: number): void {
+  const reject = (message: string): never => {
+    throw new FrameError('bad_field', `step ${frame.stepId}: ${message}`);
+  };
+  if (frame.hiddenSize !== hiddenSize) {
+    reject(`hiddenSize ${frame.hiddenSize}, the model has ${hiddenSize}`);
+  }
+  if (frame.hiddenStates.length > assignment.numTokensMax * hiddenSize) {
+    reject(`more than ${assignment.numTokensMax} tokens`);
+  }
+  for (const { startPosition, numTokens, pageTable } of frame.sequences) {
+    if (startPosition + numTokens > assignment.contextLengthMax) {
+      reject(`a sequence is longer than ${assignment.contextLengthMax} tokens`);
+    }
+    for (let i = 0; i < pageTable.length; i++) {
+      if ((pageTable[i] as number) >= assignment.numPages) {
+        reject(`page ${pageTable[i]} of ${assignment.numPages}`);
+      }
+    }
+  }
+}

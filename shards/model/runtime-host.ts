@@ -1,0 +1,173 @@
+/**
+ * The one stage runtime of an isolate. Several shard objects may share an isolate, hence its 128 MB: the weights are
+ * held once, and one object at a time has the KV pages, since each replica's head numbers pages from 0.
+ */
+import { AssertionError } from '../../wasm/host/assert.ts';
+import type { ModelConfig } from '../../wasm/host/model-config.ts';
+import type { StageRuntime, StageRuntimeOptions } from '../../wasm/host/stage-runtime.ts';
+import type { StageFailure } from '../link/ring-protocol.ts';
+import { readAsset, type AssetSource } from '../platform/assets.ts';
+import { randomId, sleep, type Clock, type Entropy } from '../platform/clock.ts';
+import { describeError, err, ok, type Result } from '../result.ts';
+import type { StageAssignment } from './assignment.ts';
+import type { Manifest } from './manifest.ts';
+import { ManifestError } from './manifest-fields.ts';
+import { parseManifest } from './parse-manifest.ts';
+import { loadWeights, sha256Hex, WeightLoadError } from './weight-loader.ts';
+
+export const MANIFEST_FILE = 'manifest.json';
+/** A model of 100 layers has a manifest of about 400 kB. */
+export const MANIFEST_BYTES_MAX = 4 * 2 ** 20;
+
+/** A holder that has not run a step for this long is gone: idle rings release their lease after seconds. */
+export const LEASE_STALE_MS = 120_000;
+/** An object that was reset while it loaded never finishes; another one then starts over. */
+export const LOAD_TAKEOVER_MS = 30_000;
+/** Objects of one isolate cannot await each other's promises, so they look again. */
+export const LOAD_POLL_MS = 50;
+
+export interface RuntimeHostOptions {
+  readonly assignment: StageAssignment;
+  /** `createStageRuntime` with the kernels bound. */
+  readonly createRuntime: (options: StageRuntimeOptions) => StageRuntime;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+}
+
+/** The right to use the runtime's KV pages and scratch memory. */
+export interface RuntimeLease {
+  readonly runtime: StageRuntime;
+  readonly config: ModelConfig;
+  /** Equal to that of the owner's earlier lease when nobody else has had the pages in between. */
+  readonly kvGeneration: number;
+}
+
+export class RuntimeHost {
+  readonly #options: RuntimeHostOptions;
+  #manifest: Manifest | null = null;
+  #runtime: StageRuntime | null = null;
+  #ready = false;
+  /** When the load that is under way began. */
+  #loadStartedMs: number | null = null;
+  #holder: { readonly owner: string; lastUsedMs: number } | null = null;
+  /** Whose tokens are in the pages. */
+  #contents: { readonly owner: string; readonly generation: number } | null = null;
+
+  constructor(options: RuntimeHostOptions) {
+    this.#options = options;
+  }
+
+  /** The model's shape, from its manifest alone. */
+  async readConfig(assets: AssetSource): Promise<Result<ModelConfig, StageFailure>> {
+    try {
+      return ok((await this.#readManifest(assets)).config);
+    } catch (thrown) {
+      return err(loadFailure(thrown));
+    }
+  }
+
+  /** Lends the runtime to `owner`, loading the weights first if nobody has. Asking again renews the lease. */
+  async acquire(owner: string, assets: AssetSource): Promise<Result<RuntimeLease, StageFailure>> {
+    const nowMs = this.#options.clock.nowMs();
+    const holder = this.#holder;
+    if (holder !== null && holder.owner !== owner && nowMs - holder.lastUsedMs < LEASE_STALE_MS) {
+      return err({ code: 'busy', retryable: true, message: 'another replica uses the memory of this isolate' });
+    }
+    this.#holder = { owner, lastUsedMs: nowMs };
+    try {
+      const runtime = await this.#load(assets);
+      if (this.#contents?.owner !== owner) {
+        this.#contents = { owner, generation: randomId(this.#options.entropy) };
+      }
+      this.touch(owner);
+      return ok({ runtime, config: runtime.options.config, kvGeneration: this.#contents.generation });
+    } catch (thrown) {
+      this.release(owner);
+      return err(loadFailure(thrown));
+    }
+  }
+
+  /** Tells that the holder is alive; called with every step. */
+  touch(owner: string): void {
+    if (this.#holder?.owner === owner) {
+      this.#holder.lastUsedMs = this.#options.clock.nowMs();
+    }
+  }
+
+  release(owner: string): void {
+    if (this.#holder?.owner === owner) {
+      this.#holder = null;
+    }
+  }
+
+  async #load(assets: AssetSource): Promise<StageRuntime> {
+    const { clock } = this.#options;
+    while (this.#loadStartedMs !== null && clock.nowMs() - this.#loadStartedMs < LOAD_TAKEOVER_MS) {
+      await sleep(clock, LOAD_POLL_MS);
+    }
+    const manifest = await this.#readManifest(assets);
+    this.#runtime ??= this.#options.createRuntime(runtimeOptions(manifest, this.#options.assignment));
+    const runtime = this.#runtime;
+    if (this.#ready) {
+      return runtime;
+    }
+    const startedMs = clock.nowMs();
+    this.#loadStartedMs = startedMs;
+    try {
+      const { layerStart, layerEnd, isHead } = runtime.options;
+      const weightView = runtime.weightView.bind(runtime);
+      await loadWeights({ manifest, layerStart, layerEnd, isHead, assets, weightView });
+      runtime.weightsReady();
+      this.#ready = true;
+    } finally {
+      if (this.#loadStartedMs === startedMs) {
+        this.#loadStartedMs = null;
+      }
+    }
+    return runtime;
+  }
+
+  async #readManifest(assets: AssetSource): Promise<Manifest> {
+    if (this.#manifest !== null) {
+      return this.#manifest;
+    }
+    const bytes = await readAsset(assets, MANIFEST_FILE, MANIFEST_BYTES_MAX);
+    if (bytes === null) {
+      throw new WeightLoadError('file_missing', `${MANIFEST_FILE} does not exist: deploy the stage with its assets`);
+    }
+    if (bytes === 'too_large') {
+      throw new WeightLoadError('file_length', `${MANIFEST_FILE} is larger than ${MANIFEST_BYTES_MAX} bytes`);
+    }
+    const digest = await sha256Hex(bytes);
+    const { manifestSha256 } = this.#options.assignment;
+    if (digest !== manifestSha256) {
+      const message = `${MANIFEST_FILE} has SHA-256 ${digest}, the plan was made for ${manifestSha256}: plan again`;
+      throw new WeightLoadError('hash_mismatch', message);
+    }
+    this.#manifest = parseManifest(JSON.parse(new TextDecoder().decode(bytes)));
+    return this.#manifest;
+  }
+}
+
+function runtimeOptions(manifest: Manifest, assignment: StageAssignment): StageRuntimeOptions {
+  const { layerStart, layerEnd, numPages, numTokensMax, contextLengthMax, numLogitRowsMax } = assignment;
+  const isHead = assignment.stageIndex === 0;
+  return {
+    config: manifest.config,
+    layerStart,
+    layerEnd,
+    isHead,
+    numPages,
+    numTokensMax,
+    contextLengthMax,
+    numLogitRowsMax,
+  };
+}
+
+/** Wrong files stay wrong until somebody deploys; a source that could not be read may answer the next time. */
+const PERMANENT_ERRORS = [WeightLoadError, ManifestError, AssertionError, SyntaxError] as const;
+
+function loadFailure(thrown: unknown): StageFailure {
+  const isPermanent = PERMANENT_ERRORS.some((type) => thrown instanceof type);
+  return { code: 'weights', retryable: !isPermanent, message: describeError(thrown) };
+}

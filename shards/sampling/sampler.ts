@@ -1,0 +1,144 @@
+/**
+ * Chooses the next token. The order of the steps is that of transformers' `GenerationMixin` (bias and penalties first,
+ * then temperature, top-k, top-p, min-p); vLLM differs only in testing min-p before top-k, which matters when both are
+ * set. Each filter looks at the distribution that the one before left, renormalised.
+ */
+import { assert } from '../../wasm/host/assert.ts';
+import type { SamplingParams } from '../engine/protocol.ts';
+import { applyPenalties, type TokenHistory } from './penalties.ts';
+import { uniformAt } from './philox.ts';
+import { findCut, orderKey, type Cut } from './radix-select.ts';
+
+/** Working memory for one vocabulary; used by one call at a time, so that all sequences of an engine share it. */
+export class Sampler {
+  /** Logits after bias and penalties, `[vocabSize]`, and the same bytes as integers. */
+  readonly #logits: Float32Array;
+  readonly #logitBits: Uint32Array;
+  /** The tokens still in the running, in ascending order, with the key and the weight of each. */
+  readonly #tokenIds: Uint32Array;
+  readonly #keys: Uint32Array;
+  readonly #weights: Float64Array;
+  #numCandidates = 0;
+
+  constructor(vocabSize: number) {
+    const buffer = new ArrayBuffer(vocabSize * Float32Array.BYTES_PER_ELEMENT);
+    this.#logits = new Float32Array(buffer);
+    this.#logitBits = new Uint32Array(buffer);
+    this.#tokenIds = new Uint32Array(vocabSize);
+    this.#keys = new Uint32Array(vocabSize);
+    this.#weights = new Float64Array(vocabSize);
+  }
+
+  /**
+   * @param logits `[vocabSize]`, left as they are.
+   * @param history what the penalties look at; null when `usesHistory(params)` is false.
+   * @param position of the token that is chosen: with the seed it decides the random number.
+   * @returns the token id. Of equal logits the lowest id counts as the more likely one.
+   */
+  sample(logits: Float32Array, history: TokenHistory | null, params: SamplingParams, position: number): number {
+    assert(logits.length === this.#logits.length, 'logits have another length than the vocabulary');
+    this.#logits.set(logits);
+    applyPenalties(this.#logits, history, params);
+    const best = indexOfMax(this.#logits);
+    const logitMax = this.#logits[best] as number;
+    assert(Number.isFinite(logitMax), 'the largest logit is not finite');
+    if (params.temperature === 0 || params.topK === 1) {
+      return best;
+    }
+    this.#keepAll();
+    if (params.topK > 0 && params.topK < this.#numCandidates) {
+      this.#keepAbove(findCut(this.#keys, this.#numCandidates, null, params.topK));
+    }
+    this.#weigh(logitMax, params.temperature);
+    if (params.topP < 1) {
+      const target = params.topP * this.#weightSum();
+      this.#keepAbove(findCut(this.#keys, this.#numCandidates, this.#weights, Math.max(target, Number.MIN_VALUE)));
+    }
+    if (params.minP > 0) {
+      this.#keepHeavierThan(params.minP);
+    }
+    return this.#draw(uniformAt(params.seed, position));
+  }
+
+  #keepAll(): void {
+    const numTokens = this.#logits.length;
+    for (let tokenId = 0; tokenId < numTokens; tokenId++) {
+      this.#tokenIds[tokenId] = tokenId;
+      this.#keys[tokenId] = orderKey(this.#logitBits[tokenId] as number);
+    }
+    this.#numCandidates = numTokens;
+  }
+
+  /** Unnormalised probabilities; the most likely token has weight 1 exactly. */
+  #weigh(logitMax: number, temperature: number): void {
+    for (let i = 0; i < this.#numCandidates; i++) {
+      const logit = this.#logits[this.#tokenIds[i] as number] as number;
+      this.#weights[i] = Math.exp((logit - logitMax) / temperature);
+    }
+  }
+
+  #weightSum(): number {
+    let sum = 0;
+    for (let i = 0; i < this.#numCandidates; i++) {
+      sum += this.#weights[i] as number;
+    }
+    return sum;
+  }
+
+  #keepAbove(cut: Cut): void {
+    let numKept = 0;
+    let numTiesLeft = cut.numTies;
+    for (let i = 0; i < this.#numCandidates; i++) {
+      const key = this.#keys[i] as number;
+      if (key > cut.key || (key === cut.key && numTiesLeft-- > 0)) {
+        this.#move(i, numKept++);
+      }
+    }
+    this.#numCandidates = numKept;
+  }
+
+  /** @param ratio of the weight of the most likely token, which is 1. */
+  #keepHeavierThan(ratio: number): void {
+    let numKept = 0;
+    for (let i = 0; i < this.#numCandidates; i++) {
+      if ((this.#weights[i] as number) >= ratio) {
+        this.#move(i, numKept++);
+      }
+    }
+    this.#numCandidates = numKept;
+  }
+
+  #move(from: number, to: number): void {
+    this.#tokenIds[to] = this.#tokenIds[from] as number;
+    this.#keys[to] = this.#keys[from] as number;
+    this.#weights[to] = this.#weights[from] as number;
+  }
+
+  /** Inverse transform sampling in order of token ids. */
+  #draw(uniform: number): number {
+    const target = uniform * this.#weightSum();
+    let sum = 0;
+    for (let i = 0; i < this.#numCandidates; i++) {
+      sum += this.#weights[i] as number;
+      if (sum > target) {
+        return this.#tokenIds[i] as number;
+      }
+    }
+    // `uniform` is below 1, but the product may round up to the whole sum.
+    return this.#tokenIds[this.#numCandidates - 1] as number;
+  }
+}
+
+/** Index of the largest element, the lowest one of equals. */
+export function indexOfMax(values: Float32Array): number {
+  let best = 0;
+  let max = values[0] as number;
+  for (let i = 1; i < values.length; i++) {
+    const value = values[i] as number;
+    if (value > max) {
+      max = value;
+      best = i;
+    }
+  }
+  return best;
+}
