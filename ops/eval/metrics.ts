@@ -1,5 +1,5 @@
 /** Distances between two next-token distributions, and their averages over a text. All logarithms are natural. */
-import { assert } from '../../shards/assert.ts';
+import { assert } from '../../wasm/host/assert.ts';
 
 /** `log(sum(exp(logits)))` in double precision: subtract it from a logit to get a log-probability. */
 export function logSumExp(logits: ArrayLike<number>): number {

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { buildFolder } from '../support/build-folder.ts';
 import { type HomeLayout, PROJECT_ROOT } from '../support/home.ts';
-import { acquireLock } from '../support/lock.ts';
+import { withLock } from '../support/lock.ts';
 import { OperatorError } from '../support/operator-error.ts';
 import { type Progress, runStep } from '../support/progress.ts';
 import { runProgram } from './run-program.ts';
@@ -39,15 +39,7 @@ export async function ensureVenv({ home, env, progress }: VenvOptions): Promise<
       .update(python)
       .update(await readFile(requirements))
       .digest('hex');
-    const lock = await acquireLock(path.join(home.root, 'venv.lock'), 'making the Python environment');
-    if (!lock.ok) {
-      throw new OperatorError(
-        'already_running',
-        `Another process (pid ${lock.holder.pid}) is ${lock.holder.purpose}.`,
-        'Wait until it has finished, then try again.',
-      );
-    }
-    try {
+    return withLock(path.join(home.root, 'venv.lock'), 'making the Python environment', async () => {
       // Moving a finished environment is safe: its interpreter finds the packages relative to itself, and nothing here
       // runs the scripts beside it, whose first lines name the old place.
       const build = async (unfinished: string): Promise<void> => {
@@ -59,9 +51,7 @@ export async function ensureVenv({ home, env, progress }: VenvOptions): Promise<
       };
       const { reused } = await buildFolder({ folder, key, build });
       return { value: interpreterIn(folder), outcome: reused ? 'already here' : 'made' };
-    } finally {
-      lock.release();
-    }
+    });
   });
 }
 

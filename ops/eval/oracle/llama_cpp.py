@@ -50,11 +50,11 @@ class LlamaCpp:
         """The prompt text of a conversation, by the model's own template, ready for the assistant's answer."""
         return self._post("/apply-template", {"messages": messages})["prompt"]
 
-    def greedy(self, prompt_tokens, num_tokens, num_probs):
+    def greedy(self, prompt_tokens, num_tokens, num_probs, banned=()):
         """Greedy continuation, the end token included: (token ids, for each the `num_probs` likeliest or None).
 
         Log-probabilities [[id, logprob], ...] are of the unmodified distribution. llama.cpp reports none for a token
-        that leaves a UTF-8 character unfinished: None stands there.
+        that leaves a UTF-8 character unfinished: None stands there. Tokens in `banned` are not chosen.
         """
         result = self._post(
             "/completion",
@@ -66,6 +66,7 @@ class LlamaCpp:
                 "n_probs": num_probs,
                 "return_tokens": True,
                 "cache_prompt": False,
+                "logit_bias": [[token, False] for token in banned],
             },
         )
         if result["tokens_evaluated"] != len(prompt_tokens) or result["truncated"]:
