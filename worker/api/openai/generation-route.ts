@@ -89,7 +89,11 @@ function respond(
     },
     failureResponse: (thrown) => describe(thrown).toResponse(),
     failurePart: (thrown) => (plan.isStream ? `data: ${describe(thrown).toJson()}\n\n` : describe(thrown).toJson()),
-    onClientGone: () => ended.abort(),
+    onClientGone: () => {
+      ended.abort();
+      // Now, not when the events have ended: the runtime may drop what a request without a client still had to do.
+      meter.end('client_gone');
+    },
   });
 }
 
