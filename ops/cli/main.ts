@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf, OperatorError } from '../support/operator-error.ts';
 import type { ChatFlags } from './commands/chat.ts';
+import type { DeployFlags } from './commands/deploy.ts';
 import type { PlanFlags } from './plan-flags.ts';
 import { painter } from './ui/style.ts';
 
@@ -90,6 +91,15 @@ function addModelCommands(program: Command): void {
     .action(async (flags: PlanFlags & HomeFlags & { model?: string; json?: boolean }) => {
       const { planCommand } = await import('./commands/plan.ts');
       await planCommand(flags);
+    });
+  withPlan(program.command('deploy'))
+    .description('write the configurations of the deployed platform, check them, and deploy them')
+    .option('--model <name>', 'model of the registry (LAMINA_MODEL_FILE, or the default model)')
+    .option('--out <folder>', 'where to write the configurations (a folder under LAMINA_HOME)')
+    .option('--dry-run', 'bundle and check every script, upload nothing')
+    .action(async (flags: DeployFlags) => {
+      const { deployCommand } = await import('./commands/deploy.ts');
+      await deployCommand(flags);
     });
 }
 

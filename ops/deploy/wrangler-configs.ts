@@ -1,0 +1,103 @@
+/**
+ * The platform's topology in the terms of wrangler: one configuration for each script.
+ *
+ * The ring is circular: every stage is bound to the next one, and the last to the first. A binding to a script that does
+ * not exist yet is refused, so a stage that has never been deployed is deployed twice: first by its `bootstrap`
+ * configuration, which has no bindings to other scripts and so only brings the script and its class into being, then by
+ * its full one. A stage that exists is deployed once, since a bootstrap would cut the ring that is running.
+ */
+import path from 'node:path';
+import { COMPATIBILITY_DATE, type ScriptTopology, STAGE_CLASS, type Topology } from '../plan/topology.ts';
+import { PROJECT_ROOT } from '../support/home.ts';
+
+/** A wrangler configuration, as JSON. Paths in it are relative to the folder it lies in. */
+export type WranglerConfig = Readonly<Record<string, unknown>>;
+
+export interface ScriptConfigs {
+  readonly scriptName: string;
+  readonly full: WranglerConfig;
+  /** Null for the gateway: no script is bound to it. */
+  readonly bootstrap: WranglerConfig | null;
+}
+
+const GATEWAY_ENTRY = path.join(PROJECT_ROOT, 'worker', 'index.ts');
+const STAGE_ENTRY = path.join(PROJECT_ROOT, 'shards', 'stage-shard.ts');
+
+interface ConfigOptions {
+  readonly topology: ScriptTopology;
+  /** Folder in which the configuration will lie. */
+  readonly folder: string;
+  readonly entry: string;
+  readonly assets: string;
+}
+
+function commonConfig({ topology, folder, entry, assets }: ConfigOptions): Record<string, unknown> {
+  return {
+    $schema: path.relative(folder, path.join(PROJECT_ROOT, 'node_modules', 'wrangler', 'config-schema.json')),
+    name: topology.name,
+    main: path.relative(folder, entry),
+    compatibility_date: COMPATIBILITY_DATE,
+    // The script answers every request itself and serves an asset when it means to.
+    assets: { directory: path.relative(folder, assets), binding: 'ASSETS', run_worker_first: true },
+    vars: topology.variables,
+    observability: { enabled: true },
+  };
+}
+
+/** A class of the script itself is bound without a script name: the runtime refuses the longer form. */
+function namespaceBindings(topology: ScriptTopology): Record<string, string>[] {
+  return topology.namespaces.map(({ name, scriptName }) => ({
+    name,
+    class_name: STAGE_CLASS,
+    ...(scriptName === topology.name ? {} : { script_name: scriptName }),
+  }));
+}
+
+function stageConfigs(options: ConfigOptions): ScriptConfigs {
+  const bindings = namespaceBindings(options.topology);
+  const config = (bound: Record<string, string>[]): WranglerConfig => ({
+    ...commonConfig(options),
+    // Stages are reached through bindings alone.
+    workers_dev: false,
+    preview_urls: false,
+    durable_objects: { bindings: bound },
+    migrations: [{ tag: 'v1', new_sqlite_classes: [STAGE_CLASS] }],
+  });
+  return {
+    scriptName: options.topology.name,
+    full: config(bindings),
+    bootstrap: config(bindings.filter((binding) => binding['script_name'] === undefined)),
+  };
+}
+
+export interface DeploymentFolders {
+  /** Where the configurations will lie, each in a folder of its script's name. */
+  readonly folder: string;
+  readonly gatewayAssets: string;
+  /** In stage order. */
+  readonly stageAssets: readonly string[];
+}
+
+/** Configurations in the order of deployment: the stages, then the gateway that is bound to the head. */
+export function wranglerConfigs(topology: Topology, folders: DeploymentFolders): ScriptConfigs[] {
+  const stages = topology.stages.map((stage, index) => {
+    const assets = folders.stageAssets[index];
+    if (assets === undefined) {
+      throw new Error(`Stage ${index} has no assets folder.`);
+    }
+    return stageConfigs({ topology: stage, folder: path.join(folders.folder, stage.name), entry: STAGE_ENTRY, assets });
+  });
+  const { gateway } = topology;
+  const gatewayOptions = {
+    topology: gateway,
+    folder: path.join(folders.folder, gateway.name),
+    entry: GATEWAY_ENTRY,
+    assets: folders.gatewayAssets,
+  };
+  const full = {
+    ...commonConfig(gatewayOptions),
+    workers_dev: true,
+    durable_objects: { bindings: namespaceBindings(gateway) },
+  };
+  return [...stages, { scriptName: gateway.name, full, bootstrap: null }];
+}
