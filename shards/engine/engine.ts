@@ -94,7 +94,7 @@ export class HeadEngine implements HeadClient {
       onCancel: () => this.#drop(sequence),
     });
     this.#listeners.set(sequence, { stream, stallTimer: null });
-    if (request.numPromptLogprobs !== null && request.emittedTokens.length === 0) {
+    if (request.numPromptLogprobs !== null) {
       this.#sendPromptLogprobs(sequence);
     }
     this.#wake();
@@ -261,10 +261,9 @@ export class HeadEngine implements HeadClient {
   /** Ends sequences that have nothing left to choose: a prompt alone, or a resumed stream that was complete. */
   #finishComplete(): void {
     for (const sequence of this.#scheduler.sequences) {
-      const isPromptDone = sequence.numComputedTokens >= sequence.numPromptTokens;
-      const isResumedComplete = sequence.request.emittedTokens.length > 0;
-      const isFull = sequence.tokens.length > this.sequenceTokensMax;
-      if ((!sequence.wantsNextToken && (isPromptDone || isResumedComplete)) || isFull) {
+      const isPromptDone = sequence.numComputedTokens >= sequence.numPromptTokens || sequence.numOutputTokens > 0;
+      const isComplete = !sequence.wantsNextToken && !sequence.wantsPromptLogprobs && isPromptDone;
+      if (isComplete || sequence.tokens.length > this.sequenceTokensMax) {
         this.#finish(sequence, 'length');
       }
     }

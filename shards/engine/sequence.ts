@@ -53,12 +53,9 @@ export class Sequence {
     return this.tokens.length - this.numComputedTokens - this.numScheduledTokens;
   }
 
-  /** Whether log-probabilities of the prompt are still to be collected. A resumed stream has sent them before. */
+  /** Whether log-probabilities of the prompt are still to be collected. */
   get wantsPromptLogprobs(): boolean {
-    const { numPromptLogprobs, emittedTokens } = this.request;
-    return (
-      numPromptLogprobs !== null && emittedTokens.length === 0 && this.promptLogprobs.length < this.numPromptTokens - 1
-    );
+    return this.request.numPromptLogprobs !== null && this.promptLogprobs.length < this.numPromptTokens - 1;
   }
 
   /** Whether the last known token's logits are needed to choose the next one. */

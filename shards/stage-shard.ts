@@ -1,0 +1,185 @@
+/**
+ * The Durable Object of one stage of one replica, and the script that holds it. Every stage is a deployment of this
+ * script with its own assets, bindings and `STAGE` variable; stage 0 is the head.
+ */
+import { DurableObject } from 'cloudflare:workers';
+import kernels from '../wasm/build/kernels.wasm';
+import { createStageRuntime } from '../wasm/host/stage-runtime.ts';
+import { HeadEngine } from './engine/engine.ts';
+import type { EngineStats, GenerateRequest } from './engine/protocol.ts';
+import { RingHead } from './link/ring-head.ts';
+import { type OpenStageRequest, type OpenStageResult } from './link/ring-protocol.ts';
+import { StageNode } from './link/stage-node.ts';
+import type { StageAssignment } from './model/assignment.ts';
+import { parseAssignment } from './model/parse-assignment.ts';
+import { RuntimeHost } from './model/runtime-host.ts';
+import { bindingAssets } from './platform/cloudflare/binding-assets.ts';
+import { LINK_PATH, shardConnector, shardControl, type ShardStub } from './platform/cloudflare/shard-stub.ts';
+import { WebSocketLink } from './platform/cloudflare/websocket-link.ts';
+import { systemClock, systemEntropy } from './platform/system.ts';
+
+/** Bindings of a stage script. The head also has `STAGE_1`, `STAGE_2`, … up to the last stage. */
+export interface StageEnv {
+  /** JSON of a `StageAssignment`. */
+  readonly STAGE: string;
+  /** The stage's files of the converted model. */
+  readonly ASSETS: Fetcher;
+  /** Shards of the next stage of the ring. */
+  readonly NEXT: ShardNamespace;
+}
+
+/** A Durable Object namespace whose objects are shards. */
+export interface ShardNamespace {
+  getByName(name: string): ShardStub;
+}
+
+/** Health of one shard, for operators and tests. */
+export interface ShardHealth {
+  readonly stageIndex: number;
+  readonly stageCount: number;
+  readonly isOpen: boolean;
+  /** Why the last epoch ended, for people; null when none has. */
+  readonly lastFailure: string | null;
+}
+
+/**
+ * The isolate's memory, by stage: a script is deployed for one, so there is one. Outside of the object, since weights
+ * outlive it and several objects may share an isolate.
+ */
+const hosts = new Map<string, RuntimeHost>();
+
+function hostFor(assignment: StageAssignment): RuntimeHost {
+  const key = JSON.stringify(assignment);
+  let host = hosts.get(key);
+  if (host === undefined) {
+    host = new RuntimeHost({
+      assignment,
+      createRuntime: (options) => createStageRuntime(kernels, options),
+      clock: systemClock,
+      entropy: systemEntropy,
+    });
+    hosts.set(key, host);
+  }
+  return host;
+}
+
+type Role =
+  | { readonly kind: 'head'; readonly engine: HeadEngine; readonly ring: RingHead }
+  | { readonly kind: 'stage'; readonly node: StageNode };
+
+export class StageShard extends DurableObject<StageEnv> {
+  readonly #assignment: StageAssignment;
+  readonly #role: Role;
+
+  constructor(ctx: DurableObjectState, env: StageEnv) {
+    super(ctx, env);
+    this.#assignment = this.readAssignment();
+    this.#role = this.#createRole(this.#assignment);
+  }
+
+  /** Starts a generation: see `HeadClient`. Head only. */
+  generate(request: GenerateRequest): Promise<ReadableStream<Uint8Array>> {
+    return this.#head().engine.generate(request);
+  }
+
+  /** Head only. */
+  stats(): Promise<EngineStats> {
+    return this.#head().engine.stats();
+  }
+
+  health(): ShardHealth {
+    const { stageIndex, stageCount } = this.#assignment;
+    const { isOpen, lastFailure } =
+      this.#role.kind === 'head'
+        ? { isOpen: this.#role.ring.isOpen, lastFailure: this.#role.ring.lastFailure?.message ?? null }
+        : this.#role.node;
+    return { stageIndex, stageCount, isOpen, lastFailure };
+  }
+
+  /** Takes part in a new epoch: see `StageControl`. Every stage but the head. */
+  async openStage(request: OpenStageRequest): Promise<OpenStageResult> {
+    if (this.#role.kind === 'head') {
+      const message = 'the head was asked to be another stage: the bindings of the ring are mixed up';
+      return { ok: false, error: { code: 'wrong_assignment', retryable: false, message } };
+    }
+    return this.#role.node.openStage(request);
+  }
+
+  /** The upgrade request with which the previous stage opens its link. */
+  override fetch(request: Request): Response {
+    if (new URL(request.url).pathname !== LINK_PATH || request.headers.get('Upgrade') !== 'websocket') {
+      return new Response('not a link', { status: 426, headers: { Upgrade: 'websocket' } });
+    }
+    const [near, far] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
+    const link = new WebSocketLink(near);
+    if (this.#role.kind === 'head') {
+      this.#role.ring.acceptLink(link);
+    } else {
+      this.#role.node.acceptLink(link);
+    }
+    return new Response(null, { status: 101, webSocket: far });
+  }
+
+  /** What this object serves. */
+  protected readAssignment(): StageAssignment {
+    return parseAssignment(this.env.STAGE);
+  }
+
+  /** The same replica's object of the next stage. */
+  protected nextShard(): ShardStub {
+    return this.env.NEXT.getByName(this.replicaName());
+  }
+
+  /** The same replica's object of any other stage. Head only. */
+  protected shardOfStage(stageIndex: number): ShardStub {
+    const name = `STAGE_${stageIndex}`;
+    const namespace = (this.env as unknown as Readonly<Record<string, ShardNamespace | undefined>>)[name];
+    if (namespace === undefined) {
+      throw new Error(`the head has no binding ${name}: deploy it with the configuration that was generated`);
+    }
+    return namespace.getByName(this.replicaName());
+  }
+
+  /** All objects of a replica have its name, each in its own namespace. */
+  protected replicaName(): string {
+    const { name } = this.ctx.id;
+    if (name === undefined) {
+      throw new Error('a shard is reached by the name of its replica, not by an id');
+    }
+    return name;
+  }
+
+  #createRole(assignment: StageAssignment): Role {
+    const shared = {
+      assignment,
+      owner: this.ctx.id.toString(),
+      host: hostFor(assignment),
+      assets: bindingAssets(this.env.ASSETS),
+      connectNext: shardConnector(() => this.nextShard()),
+      clock: systemClock,
+    };
+    if (assignment.stageIndex > 0) {
+      return { kind: 'stage', node: new StageNode(shared) };
+    }
+    const stages = Array.from({ length: assignment.stageCount - 1 }, (_, i) =>
+      shardControl(() => this.shardOfStage(i + 1)),
+    );
+    const ring = new RingHead({ ...shared, stages, entropy: systemEntropy });
+    const engine = new HeadEngine({ assignment, ring, clock: systemClock });
+    return { kind: 'head', engine, ring };
+  }
+
+  #head(): Extract<Role, { kind: 'head' }> {
+    if (this.#role.kind !== 'head') {
+      throw new Error(`stage ${this.#assignment.stageIndex} does not answer requests: ask stage 0`);
+    }
+    return this.#role;
+  }
+}
+
+export default {
+  /** A stage has no address of its own; it is reached through bindings. */
+  fetch(): Response {
+    return new Response('not found', { status: 404 });
+  },
+};
