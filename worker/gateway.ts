@@ -16,6 +16,7 @@ import { isAllowedOrigin } from './auth/origins.ts';
 import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
 import type { MeteringSink } from './metering/served-record.ts';
 import type { Catalog, CatalogEntry } from './routing/catalog.ts';
+import { PLAYGROUND_PATHS } from './playground/files.ts';
 import { DEFAULT_RESUME_LIMITS, type ResumeLimits } from './routing/engine-client.ts';
 import type { TextModel } from './tokenizer/text-model.ts';
 
@@ -110,8 +111,6 @@ function authenticate(deps: GatewayDeps) {
     await next();
   };
 }
-
-const PLAYGROUND_PATHS = ['/', '/playground.css', '/playground.js'];
 
 /** The page loads nothing from elsewhere and may not be framed. */
 const PAGE_HEADERS = {
