@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { ChatMessage } from '../../worker/tokenizer/chat-template.ts';
-import type { CompactDistributions } from './compact.ts';
+import type { CompactDistributions, CompactTops } from './compact.ts';
 
 const GOLDEN_FOLDER = path.join(import.meta.dirname, 'golden');
 
@@ -48,12 +48,12 @@ export interface GoldenText extends Provenance {
   readonly windows: readonly (CompactDistributions & { readonly tokens: readonly number[] })[];
 }
 
-/** One prompt of `tiny-qwen2.json`: llama.cpp's and the reference's log-probabilities along llama.cpp's answer. */
+/** One prompt of `tiny-qwen2.json`: the likeliest tokens of both oracles along llama.cpp's answer. */
 export interface GoldenTinyCase {
   readonly promptTokens: readonly number[];
   readonly answerTokens: readonly number[];
-  readonly llama: CompactDistributions;
-  readonly reference: CompactDistributions;
+  readonly llama: CompactTops;
+  readonly reference: CompactTops;
 }
 
 /** `tiny-qwen2.json`: a random-weight model that a test makes again. */
