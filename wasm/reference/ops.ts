@@ -10,7 +10,10 @@ export function matmul(matrix: Float64Array, vector: Float64Array, rows: number)
 }
 
 export function dot(a: Float64Array, b: Float64Array): number {
-  return a.reduce((sum, value, index) => sum + value * at(b, index), 0);
+  if (a.length !== b.length) throw new RangeError(`a vector of ${a.length} with one of ${b.length}`);
+  let sum = 0;
+  for (let index = 0; index < a.length; index++) sum += (a[index] ?? 0) * (b[index] ?? 0);
+  return sum;
 }
 
 /** input / sqrt(mean of squares + eps) * weight. */

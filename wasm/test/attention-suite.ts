@@ -1,0 +1,211 @@
+/** KV pages and attention: every slot and length around a page, every ratio of query to KV heads, permuted pages. */
+import { describe, expect, it } from 'vitest';
+import {
+  F32_BYTES,
+  I16_BYTES,
+  KEY_PAIR_BYTES,
+  KV_HEAD_BYTES_PER_DIM,
+  KV_HEAD_SCALES_BYTES,
+  KV_PAIR,
+  PAGE_TOKENS,
+  PAGE_TOKENS_F32_BYTES,
+  QUERY_FACTOR_BYTES,
+  VALUE_PAIR_BYTES,
+  VALUE_QUAD_BYTES,
+  VALUE_QUAD_DIMS,
+} from '../assembly/layout.ts';
+import { attention, dot, softmax } from '../reference/ops.ts';
+import { expectClose, F32_EPSILON, KernelBench, runVariants } from './kernel-bench.ts';
+import { Random } from './random.ts';
+import { expectQuantised } from './vector-suite.ts';
+
+const HEAD_DIMS = [16, 32, 48, 64, 128];
+const NUM_HEADS = [1, 2, 3, 4, 5, 7, 8, 9];
+const LENGTHS = [1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 63, 100];
+const SEED = 4241;
+const QUANT16_MAX = 32767;
+/** What a page may hold where no token was written: bytes of an earlier owner, read as f32 a NaN. */
+const STALE = 0xff;
+
+function headPageBytes(headDim: number): number {
+  return headDim * KV_HEAD_BYTES_PER_DIM + KV_HEAD_SCALES_BYTES;
+}
+
+/** Reads a token's key and value from a page, as docs/kernels.md draws it. */
+function readToken(page: Uint8Array, slot: number, headDim: number): { key: Quantised; value: Quantised } {
+  const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
+  const scaleAt = headDim * KV_HEAD_BYTES_PER_DIM + slot * F32_BYTES;
+  const dims = Array.from({ length: headDim }, (_, dim) => dim);
+  const keyByte = (dim: number): number =>
+    Math.floor(dim / KV_PAIR) * KEY_PAIR_BYTES + slot * KV_PAIR + (dim % KV_PAIR);
+  const valueByte = (dim: number): number =>
+    headDim * PAGE_TOKENS +
+    Math.floor(dim / VALUE_QUAD_DIMS) * VALUE_QUAD_BYTES +
+    Math.floor(slot / KV_PAIR) * VALUE_PAIR_BYTES +
+    (dim % VALUE_QUAD_DIMS) * KV_PAIR +
+    (slot % KV_PAIR);
+  return {
+    key: { quants: dims.map((dim) => view.getInt8(keyByte(dim))), scale: view.getFloat32(scaleAt, true) },
+    value: {
+      quants: dims.map((dim) => view.getInt8(valueByte(dim))),
+      scale: view.getFloat32(scaleAt + PAGE_TOKENS_F32_BYTES, true),
+    },
+  };
+}
+
+interface Quantised {
+  readonly quants: readonly number[];
+  readonly scale: number;
+}
+
+function valuesOf({ quants, scale }: Quantised): Float64Array {
+  return Float64Array.from(quants, (quant) => quant * scale);
+}
+
+export function attentionSuite(module: WebAssembly.Module): void {
+  describe('f32_kv8_write', () => {
+    it.each(HEAD_DIMS)('fills a page of headDim %i slot by slot and nothing else', (headDim) => {
+      const random = new Random(SEED + headDim);
+      const bench = new KernelBench(module);
+      let page = new Uint8Array(headPageBytes(headDim)).fill(STALE);
+      const tokens = Array.from({ length: PAGE_TOKENS }, () => ({
+        key: Float32Array.from({ length: headDim }, () => random.normal()),
+        value: Float32Array.from({ length: headDim }, () => random.normal() * 3),
+      }));
+      for (const [slot, { key, value }] of tokens.entries()) {
+        const [keyInput, valueInput] = [bench.input(key), bench.input(value)];
+        const output = runVariants(
+          bench,
+          'f32_kv8_write',
+          page,
+          (kernel, to) => kernel(to, slot, keyInput.address, valueInput.address, headDim),
+          `slot ${slot}`,
+        );
+        const numChanged = bench.bytes(output).filter((byte, at) => byte !== page[at]).length;
+        expect(numChanged, `slot ${slot}`).toBeLessThanOrEqual(2 * (headDim + F32_BYTES));
+        page = bench.bytes(output).slice();
+      }
+      for (const [slot, { key, value }] of tokens.entries()) {
+        const stored = readToken(page, slot, headDim);
+        expectQuantised(key, stored.key.quants, stored.key.scale);
+        expectQuantised(value, stored.value.quants, stored.value.scale);
+      }
+    });
+  });
+
+  describe('f32_kv8_attention', () => {
+    const cases = HEAD_DIMS.flatMap((headDim) => NUM_HEADS.map((numHeads) => ({ headDim, numHeads })));
+    it.each(cases)('$numHeads query heads of $headDim over every length', ({ headDim, numHeads }) => {
+      for (const length of LENGTHS) checkAttention(module, numHeads, headDim, length, 1);
+    });
+
+    it('stays exact enough when one key takes nearly all the weight', () => {
+      for (const length of LENGTHS) checkAttention(module, 3, 64, length, 12);
+    });
+  });
+}
+
+function checkAttention(
+  module: WebAssembly.Module,
+  numHeads: number,
+  headDim: number,
+  length: number,
+  queryDeviation: number,
+): void {
+  const seed = SEED + numHeads * 10_000 + headDim * 100 + length;
+  const message = `${numHeads} heads of ${headDim}, length ${length}, deviation ${queryDeviation}, seed ${seed}`;
+  const random = new Random(seed);
+  const bench = new KernelBench(module);
+  const numPages = Math.ceil(length / PAGE_TOKENS);
+  // Pages lie in another order than positions, and every page holds another head's bytes before and after this one's.
+  const pageTable = Uint32Array.from({ length: numPages }, (_, index) => numPages + 2 - index);
+  expect(new Set(pageTable).size).toBe(numPages);
+  const [headOffset, pageBytes] = [32, headPageBytes(headDim) + 64];
+  const pages = bench.input(new Uint8Array((numPages + 5) * pageBytes).fill(STALE));
+  const kv = fillPages(bench, pages.address + headOffset, pageBytes, pageTable, headDim, length, random);
+  const queries = Float32Array.from({ length: numHeads * headDim }, () => random.normal() * queryDeviation);
+
+  const scoresStride = numPages * PAGE_TOKENS + PAGE_TOKENS;
+  const table = bench.input(pageTable);
+  const scratch = {
+    queries: bench.output(numHeads * (headDim * I16_BYTES + QUERY_FACTOR_BYTES)).address,
+    scores: bench.output(numHeads * scoresStride * F32_BYTES).address,
+    weights: bench.output(numHeads * scoresStride * I16_BYTES).address,
+  };
+  const scale = Math.fround(1 / Math.sqrt(headDim));
+  const output = runVariants(
+    bench,
+    'f32_kv8_attention',
+    queries,
+    (kernel, to) =>
+      kernel(
+        ...([to, numHeads, headDim, pages.address + headOffset, pageBytes, table.address, length, scale] as const),
+        ...([scratch.queries, scratch.scores, scratch.weights, scoresStride] as const),
+      ),
+    message,
+  );
+  for (let head = 0; head < numHeads; head++) {
+    const query = Float64Array.from(queries.subarray(head * headDim, (head + 1) * headDim));
+    const actual = bench.floats(output).subarray(head * headDim, (head + 1) * headDim);
+    const expected = attention(
+      query,
+      kv.map(({ key }) => valuesOf(key)),
+      kv.map(({ value }) => valuesOf(value)),
+    );
+    const tolerances = attentionTolerance(query, kv, numPages);
+    expectClose(actual, expected, (dim) => tolerances[dim] ?? 0, `${message}, head ${head}`);
+  }
+}
+
+interface StoredToken {
+  readonly key: Quantised;
+  readonly value: Quantised;
+}
+
+function fillPages(
+  bench: KernelBench,
+  headPages: number,
+  pageBytes: number,
+  pageTable: Uint32Array,
+  headDim: number,
+  length: number,
+  random: Random,
+): StoredToken[] {
+  return Array.from({ length }, (_, position) => {
+    const key = bench.input(Float32Array.from({ length: headDim }, () => random.normal()));
+    const value = bench.input(Float32Array.from({ length: headDim }, () => random.normal() * (0.1 + random.unit())));
+    const page = headPages + (pageTable[Math.floor(position / PAGE_TOKENS)] ?? 0) * pageBytes;
+    bench.kernels.f32_kv8_write__scalar(page, position % PAGE_TOKENS, key.address, value.address, headDim);
+    const bytes = bench.bytes({ address: page, bytes: headPageBytes(headDim) });
+    return readToken(bytes, position % PAGE_TOKENS, headDim);
+  });
+}
+
+/** The most that the kernel's own roundings can move each element of the result. */
+function attentionTolerance(query: Float64Array, kv: readonly StoredToken[], numPages: number): Float64Array {
+  const largestQuery = Math.max(...query.map(Math.abs));
+  const rootDim = Math.sqrt(query.length);
+  const scores = Float64Array.from(kv, ({ key }) => dot(query, valuesOf(key)) / rootDim);
+  // A query's element is off by half a 16-bit quant and by roundings of its scale; a score by four roundings more.
+  const scoreErrors = kv.map(({ key }, position) => {
+    const keySum = valuesOf(key).reduce((sum, value) => sum + Math.abs(value), 0);
+    const querySlip = (largestQuery / QUANT16_MAX) * (0.5 + 3 * F32_EPSILON * QUANT16_MAX);
+    return (keySum * querySlip) / rootDim + 6 * F32_EPSILON * Math.abs(scores[position] ?? 0);
+  });
+  // The largest score is subtracted: one rounding of a difference as large as the spread of scores.
+  const spread = Math.max(...scores) - Math.min(...scores);
+  const scoreError = 2 * Math.max(...scoreErrors) + 2 * F32_EPSILON * spread;
+  // The error of a power enters twice, by itself and by the sum; the sum runs over a quarter of the positions per lane.
+  const relative = Math.expm1(2 * scoreError) + (8 + kv.length / 4 + numPages + 8) * F32_EPSILON;
+  const powers = softmax(scores);
+  const largestWeight = Math.max(...kv.map(({ value }, position) => (powers[position] ?? 0) * value.scale));
+  return Float64Array.from(query, (_, dim) => {
+    let tolerance = 0;
+    for (const [position, { value }] of kv.entries()) {
+      const quant = Math.abs(value.quants[dim] ?? 0);
+      tolerance += (powers[position] ?? 0) * value.scale * quant * relative;
+      tolerance += (0.5 / QUANT16_MAX) * largestWeight * (1 + relative) * quant;
+    }
+    return tolerance;
+  });
+}

@@ -1,0 +1,248 @@
+/** Kernels on vectors: exp, RMS norm, rotary embedding, SwiGLU, addition, quantisation, embedding rows. */
+import { describe, expect, it } from 'vitest';
+import {
+  F32_BYTES,
+  GROUP_COLS,
+  QD8_GROUP_BYTES,
+  QD8_SCALE_OFFSET,
+  QD8_SPLIT_GROUP_BYTES,
+  QD8_SPLIT_NEGATIVE_OFFSET,
+  QD8_SPLIT_SCALE_OFFSET,
+  QD8_SUM_OFFSET,
+} from '../assembly/layout.ts';
+import { rmsNorm, rope, swiglu } from '../reference/ops.ts';
+import { dequantise } from '../reference/quantise.ts';
+import { expectClose, expectVaried, F32_EPSILON, KernelBench, runVariants } from './kernel-bench.ts';
+import { randomQb8w } from './random-model.ts';
+import { Random } from './random.ts';
+
+const SIZES = [4, 8, 12, 16, 20, 28, 32, 36, 64, 96, 160, 576, 1536];
+const GROUPED_SIZES = SIZES.filter((size) => size % GROUP_COLS === 0);
+const HEAD_DIMS = [16, 32, 48, 64, 80, 96, 128];
+const SEED = 6007;
+/** Errors of the polynomial and of scaling it, in units in the last place: see exp.ts. */
+const EXP_ULP = 2;
+const QUANT8_MAX = 127;
+
+function randomFloats(size: number, random: Random, deviation = 1): Float32Array<ArrayBuffer> {
+  const values = Float32Array.from({ length: size }, () => random.normal() * deviation);
+  expectVaried(values, 'random floats');
+  return values;
+}
+
+export function vectorSuite(module: WebAssembly.Module): void {
+  expSuite(module);
+  elementwiseSuite(module);
+  normSuite(module);
+  ropeSuite(module);
+  quantiseSuite(module);
+  gatherSuite(module);
+}
+
+function expSuite(module: WebAssembly.Module): void {
+  describe('f32_exp', () => {
+    const run = (inputs: Float32Array): Float32Array => {
+      const bench = new KernelBench(module);
+      const input = bench.input(inputs);
+      const call = (kernel: (to: number, from: number, size: number) => void, to: number): void =>
+        kernel(to, input.address, inputs.length);
+      return bench.floats(runVariants(bench, 'f32_exp', inputs.byteLength, call, 'exp'));
+    };
+
+    it('stays within 2 ulp over its range', () => {
+      const numSteps = 40_000;
+      const inputs = Float32Array.from({ length: numSteps }, (_, step) => -87 + (step / numSteps) * 175);
+      expectClose(
+        run(inputs),
+        Float64Array.from(inputs, Math.exp),
+        (index) => EXP_ULP * 2 * F32_EPSILON * Math.exp(inputs[index] ?? 0),
+        'exp',
+      );
+    });
+
+    it('is 1 at 0, 0 far below, finite far above, NaN for NaN', () => {
+      const results = run(Float32Array.of(0, -0, -87.5, -1e30, -Infinity, 89, Infinity, NaN));
+      expect([...results.subarray(0, 5)]).toEqual([1, 1, 0, 0, 0]);
+      expect(results[5]).toBe(results[6]);
+      expect(results[5]).toBeGreaterThan(2e38);
+      expect(results[5]).toBeLessThan(Infinity);
+      expect(results[7]).toBeNaN();
+    });
+  });
+}
+
+function elementwiseSuite(module: WebAssembly.Module): void {
+  it.each(SIZES)('f32_add of %i', (size) => {
+    const random = new Random(SEED + size);
+    const [a, b] = [randomFloats(size, random), randomFloats(size, random)];
+    const bench = new KernelBench(module);
+    const addend = bench.input(b);
+    const sum = runVariants(bench, 'f32_add', a, (kernel, to) => kernel(to, addend.address, size), 'add');
+    expect([...bench.floats(sum)]).toEqual([...a].map((value, index) => Math.fround(value + (b[index] ?? 0))));
+  });
+
+  it.each(SIZES)('f32_swiglu of %i', (size) => {
+    const random = new Random(SEED + size);
+    const gate = randomFloats(size, random, 4);
+    gate.set([0, -100, 100, -20]);
+    const up = randomFloats(size, random);
+    const bench = new KernelBench(module);
+    const upInput = bench.input(up);
+    const output = runVariants(bench, 'f32_swiglu', gate, (kernel, to) => kernel(to, upInput.address, size), 'swiglu');
+    const expected = swiglu(Float64Array.from(gate), Float64Array.from(up));
+    // exp, then an addition, a division and a multiplication. Below -88 the result is only nearly zero.
+    const relative = (2 * EXP_ULP + 3) * F32_EPSILON;
+    const vanishing = 1e-35;
+    expectClose(bench.floats(output), expected, (i) => relative * Math.abs(expected[i] ?? 0) + vanishing, 'swiglu');
+  });
+}
+
+function normSuite(module: WebAssembly.Module): void {
+  it.each(SIZES)('f32_rms_norm of %i', (size) => {
+    const random = new Random(SEED + size);
+    const eps = Math.fround(1e-5);
+    for (const deviation of [1e-3, 1, 100]) {
+      const [values, weight] = [randomFloats(size, random, deviation), randomFloats(size, random)];
+      const bench = new KernelBench(module);
+      const [input, weightInput] = [bench.input(values), bench.input(weight)];
+      const output = runVariants(
+        bench,
+        'f32_rms_norm',
+        size * F32_BYTES,
+        (kernel, to) => kernel(to, input.address, weightInput.address, size, eps),
+        'rms_norm',
+      );
+      const expected = rmsNorm(Float64Array.from(values), Float64Array.from(weight), eps);
+      // A quarter of the squares per lane; their error is halved by the root. Then mean, eps, root, 1 / x, two products.
+      const relative = (size / 4 + 4) * F32_EPSILON + 6 * F32_EPSILON;
+      expectClose(
+        bench.floats(output),
+        expected,
+        (i) => relative * Math.abs(expected[i] ?? 0),
+        `deviation ${deviation}`,
+      );
+    }
+  });
+}
+
+function ropeSuite(module: WebAssembly.Module): void {
+  it.each(HEAD_DIMS)('f32_rope with headDim %i', (headDim) => {
+    const random = new Random(SEED + headDim);
+    const [numHeads, position, theta] = [3, 1234, 10_000];
+    const heads = randomFloats(numHeads * headDim, random);
+    const angles = Array.from({ length: headDim / 2 }, (_, pair) => position * theta ** ((-2 * pair) / headDim));
+    const bench = new KernelBench(module);
+    const rotation = bench.input(Float32Array.from([...angles.map(Math.cos), ...angles.map(Math.sin)]));
+    const call = (kernel: (...numbers: [number, number, number, number]) => void, to: number): void =>
+      kernel(to, rotation.address, numHeads, headDim);
+    const output = bench.floats(runVariants(bench, 'f32_rope', heads, call, 'rope'));
+    for (let head = 0; head < numHeads; head++) {
+      const original = Float64Array.from(heads.subarray(head * headDim, (head + 1) * headDim));
+      const expected = rope(original, position, theta);
+      const largest = Math.max(...original.map(Math.abs));
+      // Rounding of cosine or sine, of a product and of the sum, for each of two products.
+      const tolerance = 2 * 3 * F32_EPSILON * largest;
+      expectClose(output.subarray(head * headDim, (head + 1) * headDim), expected, () => tolerance, `head ${head}`);
+    }
+  });
+}
+
+function quantiseSuite(module: WebAssembly.Module): void {
+  const cases = GROUPED_SIZES.flatMap((size) => [1e-20, 0.01, 1, 1000].map((deviation) => ({ size, deviation })));
+
+  it.each(cases)('f32_qd8_quantise of $size, deviation $deviation', ({ size, deviation }) => {
+    const values = randomFloats(size, new Random(SEED + size), deviation);
+    const packed = quantise(module, 'f32_qd8_quantise', values, QD8_GROUP_BYTES);
+    for (let group = 0; group < size / GROUP_COLS; group++) {
+      const view = new DataView(packed.buffer, packed.byteOffset + group * QD8_GROUP_BYTES, QD8_GROUP_BYTES);
+      const quants = Array.from({ length: GROUP_COLS }, (_, col) => view.getInt8(col));
+      const scale = view.getFloat32(QD8_SCALE_OFFSET, true);
+      expectQuantised(values.subarray(group * GROUP_COLS, (group + 1) * GROUP_COLS), quants, scale);
+      const sum = quants.reduce((a, b) => a + b, 0);
+      expect(view.getFloat32(QD8_SUM_OFFSET, true)).toBe(Math.fround(scale * sum));
+    }
+  });
+
+  it.each(cases)('f32_qd8_quantise_split of $size, deviation $deviation', ({ size, deviation }) => {
+    const values = randomFloats(size, new Random(SEED + size), deviation);
+    const packed = quantise(module, 'f32_qd8_quantise_split', values, QD8_SPLIT_GROUP_BYTES);
+    for (let group = 0; group < size / GROUP_COLS; group++) {
+      const view = new DataView(
+        packed.buffer,
+        packed.byteOffset + group * QD8_SPLIT_GROUP_BYTES,
+        QD8_SPLIT_GROUP_BYTES,
+      );
+      const quants = Array.from({ length: GROUP_COLS }, (_, col) => {
+        const [positive, negative] = [view.getInt8(col), view.getInt8(col + QD8_SPLIT_NEGATIVE_OFFSET)];
+        expect(Math.min(positive, negative), 'one half of each pair is 0').toBe(0);
+        return positive - negative;
+      });
+      const scale = view.getFloat32(QD8_SPLIT_SCALE_OFFSET, true);
+      expectQuantised(values.subarray(group * GROUP_COLS, (group + 1) * GROUP_COLS), quants, scale);
+    }
+  });
+
+  it('f32_qd8_quantise makes zeros of zeros and of what is too small to divide by', () => {
+    for (const value of [0, 1e-32, 1e-44]) {
+      const packed = quantise(module, 'f32_qd8_quantise', new Float32Array(GROUP_COLS).fill(value), QD8_GROUP_BYTES);
+      expect(packed.every((byte) => byte === 0)).toBe(true);
+    }
+  });
+
+  it('f32_qd8_quantise rounds ties to even', () => {
+    const values = new Float32Array(GROUP_COLS);
+    values.set([127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5]);
+    const packed = quantise(module, 'f32_qd8_quantise', values, QD8_GROUP_BYTES);
+    expect([...new Int8Array(packed.buffer, packed.byteOffset, 7)]).toEqual([127, 0, 2, 2, 0, -2, -2]);
+  });
+}
+
+function quantise(
+  module: WebAssembly.Module,
+  name: 'f32_qd8_quantise' | 'f32_qd8_quantise_split',
+  values: Float32Array,
+  groupBytes: number,
+): Uint8Array {
+  const bench = new KernelBench(module);
+  const input = bench.input(values);
+  const bytes = (values.length / GROUP_COLS) * groupBytes;
+  const call = (kernel: (to: number, from: number, size: number) => void, to: number): void =>
+    kernel(to, input.address, values.length);
+  return bench.bytes(runVariants(bench, name, bytes, call, name));
+}
+
+/** Scale is the largest magnitude / 127, and every quant the nearest. */
+export function expectQuantised(values: Float32Array, quants: readonly number[], scale: number): void {
+  const largest = Math.max(...values.map(Math.abs));
+  expectClose([scale], [largest / QUANT8_MAX], () => 2 * F32_EPSILON * scale, 'scale');
+  expect(Math.max(...quants.map(Math.abs))).toBe(QUANT8_MAX);
+  // Half a quant, and the roundings of the inverse scale and of the product, in quants.
+  const tolerance = 0.5 + 3 * F32_EPSILON * QUANT8_MAX;
+  expectClose(
+    quants,
+    Float64Array.from(values, (value) => (value / largest) * QUANT8_MAX),
+    () => tolerance,
+    'quants',
+  );
+}
+
+function gatherSuite(module: WebAssembly.Module): void {
+  it.each(GROUPED_SIZES)('qb8w_f32_gather of %i columns, every row', (cols) => {
+    const rows = 19;
+    const packed = randomQb8w(rows, cols, new Random(SEED + cols));
+    const values = dequantise({ name: 'embedding', shape: [rows, cols], format: 'qb8w' }, packed);
+    for (let row = 0; row < rows; row++) {
+      const bench = new KernelBench(module);
+      const matrix = bench.input(packed);
+      const output = runVariants(
+        bench,
+        'qb8w_f32_gather',
+        cols * F32_BYTES,
+        (kernel, to) => kernel(to, matrix.address, row, cols),
+        `row ${row}`,
+      );
+      const expected = values.subarray(row * cols, (row + 1) * cols);
+      expect([...bench.floats(output)]).toEqual([...expected].map(Math.fround));
+    }
+  });
+}
