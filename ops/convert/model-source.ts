@@ -78,3 +78,14 @@ export function matchTensors(
   }
   return matched;
 }
+
+/** @param tensors of one file. @throws ConvertError `malformed` when two of them share bytes */
+export function refuseOverlaps(tensors: readonly SourceTensor[]): void {
+  let previous: SourceTensor | undefined;
+  for (const tensor of tensors.toSorted((a, b) => a.offset - b.offset)) {
+    if (previous !== undefined && previous.offset + previous.bytes > tensor.offset) {
+      throw new ConvertError('malformed', `the tensors ${previous.name} and ${tensor.name} overlap in the file`);
+    }
+    previous = tensor;
+  }
+}

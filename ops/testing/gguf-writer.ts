@@ -4,7 +4,7 @@
  */
 
 /** Metadata value types that the tests need, with ggml's numbers. */
-const VALUE_TYPE = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9, u64: 10 } as const;
+const VALUE_TYPE = { u8: 0, u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9, u64: 10 } as const;
 
 /** Tensor types with ggml's numbers (`ggml_type`). */
 export const GGML_TYPE = {
@@ -29,7 +29,8 @@ export type GgufValue =
   | { readonly type: 'bool'; readonly value: boolean }
   | { readonly type: 'string'; readonly value: string }
   | { readonly type: 'strings'; readonly value: readonly string[] }
-  | { readonly type: 'i32s'; readonly value: readonly number[] };
+  | { readonly type: 'i32s'; readonly value: readonly number[] }
+  | { readonly type: 'bytes'; readonly value: Uint8Array };
 
 export interface GgufTensor {
   readonly name: string;
@@ -125,6 +126,11 @@ function writeValue(sink: ByteSink, value: GgufValue): void {
       sink.u32(VALUE_TYPE.i32);
       sink.u64(value.value.length);
       return value.value.forEach((element) => sink.u32(element >>> 0));
+    case 'bytes':
+      sink.u32(VALUE_TYPE.array);
+      sink.u32(VALUE_TYPE.u8);
+      sink.u64(value.value.length);
+      return sink.bytes(value.value);
   }
 }
 

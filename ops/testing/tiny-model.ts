@@ -38,8 +38,6 @@ const DEFAULT_SHAPE = {
   contextLengthMax: 512,
 } as const;
 
-const DEFAULT_SEED = 1;
-
 export function tinyConfig(options: TinyModelOptions = {}): ModelConfig {
   return {
     ...DEFAULT_SHAPE,
@@ -61,7 +59,7 @@ export function tinyGgufContent(options: TinyModelOptions = {}): GgufContent {
   };
   return {
     metadata: tinyMetadata(architecture, config),
-    tensors: tinyWeights(config, options.seed ?? DEFAULT_SEED).map(toGguf),
+    tensors: tinyWeights(config, options.seed).map(toGguf),
   };
 }
 

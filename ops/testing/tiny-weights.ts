@@ -23,8 +23,10 @@ const EMBEDDING_DEVIATION = 0.5;
 const BIAS_DEVIATION = 0.5;
 const NORM_DEVIATION = 0.1;
 
+const DEFAULT_SEED = 1;
+
 /** The same seed and config give the same weights on every machine. */
-export function tinyWeights(config: ModelConfig, seed: number): TinyTensor[] {
+export function tinyWeights(config: ModelConfig, seed = DEFAULT_SEED): TinyTensor[] {
   const random = seededRandom(seed);
   const layers = Array.from({ length: config.numLayers }, (_, layerIndex) => layerTensors(config, layerIndex));
   return [...headTensors(config), ...layers.flat()].map(({ name, shape }) => ({

@@ -78,6 +78,7 @@ function chatParts(metadata: GgufMetadata, vocabulary: Vocabulary) {
       ADD_BOS_BY_DEFAULT.has(metadata.string('tokenizer.ggml.pre')),
     controlTokenIds: vocabulary.controlTokenIds,
     tokenOf: (id: number) => vocabulary.tokens[id],
+    tokenIdMax: vocabulary.tokens.length - 1,
   };
 }
 

@@ -5,7 +5,7 @@ import { gguf, GGMLQuantizationType, type GGUFTensorInfo } from '@huggingface/gg
 import { ConvertError } from '../convert-error.ts';
 import { readExactly } from '../file-reads.ts';
 import { SOURCE_LIMITS } from '../limits.ts';
-import type { SourceTensor } from '../model-source.ts';
+import { refuseOverlaps, type SourceTensor } from '../model-source.ts';
 import { encodedBytes, TENSOR_TYPES, type TensorType } from '../weights/tensor-types.ts';
 import { GgufMetadata, type MetadataValue } from './metadata.ts';
 import { HeaderIncomplete, walkGgufHeader, type HeaderWalk } from './walk-header.ts';
@@ -122,14 +122,4 @@ function tensorTypeOf(info: GGUFTensorInfo): TensorType {
     );
   }
   return TENSOR_TYPES[name as keyof typeof TENSOR_TYPES];
-}
-
-function refuseOverlaps(tensors: readonly SourceTensor[]): void {
-  let previous: SourceTensor | undefined;
-  for (const tensor of tensors.toSorted((a, b) => a.offset - b.offset)) {
-    if (previous !== undefined && previous.offset + previous.bytes > tensor.offset) {
-      throw new ConvertError('malformed', `the tensors ${previous.name} and ${tensor.name} overlap in the file`);
-    }
-    previous = tensor;
-  }
 }

@@ -17,10 +17,18 @@ export interface ChatParts {
   readonly addBosToken: boolean;
   readonly controlTokenIds: ReadonlySet<number>;
   readonly tokenOf: (id: number) => string | undefined;
+  /** Largest id that the tokenizer can give. */
+  readonly tokenIdMax: number;
 }
 
 /** @throws ConvertError `invalid-metadata` when a token id is outside the vocabulary or nothing ends an answer. */
 export function chatConfig(parts: ChatParts, config: ModelConfig): Omit<ChatConfig, 'model'> {
+  if (parts.tokenIdMax >= config.vocabSize) {
+    throw new ConvertError(
+      'invalid-metadata',
+      `the tokenizer has a token ${parts.tokenIdMax}, but the embedding only ${config.vocabSize} rows`,
+    );
+  }
   const tokenText = (id: number | null | undefined): string | null => {
     if (id === null || id === undefined) {
       return null;
