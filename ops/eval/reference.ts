@@ -9,7 +9,7 @@ import { appendOutput, lastLines } from './run-program.ts';
 import { ORACLE_FOLDER } from './venv.ts';
 
 /** What the reference thinks of one window of `n` tokens. */
-export interface ReferenceWindow {
+export interface ReferenceDistributions {
   /** `[n, vocabSize]` natural logarithms of probabilities; row `i` predicts what follows token `i`. */
   readonly logProbs: Float32Array<ArrayBuffer>;
   /** Likeliest token of each row. */
@@ -19,7 +19,9 @@ export interface ReferenceWindow {
 export interface Reference {
   readonly vocabSize: number;
   /** One call at a time. The distributions pass through a temporary file (100 MB at 512 tokens) that is deleted. */
-  window(tokens: readonly number[]): Promise<ReferenceWindow>;
+  distributions(tokens: readonly number[]): Promise<ReferenceDistributions>;
+  /** Log-probability of every token after the first. One call at a time. */
+  targetLogProbs(tokens: readonly number[]): Promise<readonly number[]>;
   close(): Promise<void>;
 }
 
@@ -27,6 +29,7 @@ interface ReadyLine {
   readonly vocabSize: number;
 }
 interface AnswerLine {
+  readonly targetLogprobs: readonly number[];
   readonly top1: readonly number[];
 }
 
@@ -76,12 +79,16 @@ export async function startReference(python: string, modelFile: string): Promise
     return JSON.parse(line.value);
   };
 
+  const ask = async (question: object): Promise<AnswerLine> => {
+    child.stdin.write(`${JSON.stringify(question)}\n`);
+    return (await nextLine()) as AnswerLine;
+  };
+
   const { vocabSize } = (await nextLine()) as ReadyLine;
   return {
     vocabSize,
-    async window(tokens) {
-      child.stdin.write(`${JSON.stringify({ tokens, file: WINDOW_FILE })}\n`);
-      const { top1 } = (await nextLine()) as AnswerLine;
+    async distributions(tokens) {
+      const { top1 } = await ask({ tokens, file: WINDOW_FILE });
       const file = path.join(folder, WINDOW_FILE);
       const bytes = await readFile(file);
       await rm(file);
@@ -90,6 +97,7 @@ export async function startReference(python: string, modelFile: string): Promise
       new Uint8Array(logProbs.buffer).set(bytes);
       return { logProbs, top1 };
     },
+    targetLogProbs: async (tokens) => (await ask({ tokens })).targetLogprobs,
     close,
   };
 }

@@ -1,4 +1,4 @@
-/** The Python environment of the oracle: made once under `LAMINA_HOME/venv`, with pinned packages. */
+/** Python environments with pinned packages, made once under `LAMINA_HOME`: the oracle's, and the bench's peer. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -18,7 +18,13 @@ export interface VenvOptions {
   readonly home: HomeLayout;
   readonly env: NodeJS.ProcessEnv;
   readonly progress: Progress;
+  /** Folder under `LAMINA_HOME`; environments with other packages have other names. */
+  readonly name?: string;
+  /** File in pip's format with pinned versions. */
+  readonly requirements?: string;
 }
+
+const ORACLE_REQUIREMENTS = path.join(ORACLE_FOLDER, 'requirements.txt');
 
 /** The interpreter of an environment; Windows has it elsewhere. */
 function interpreterIn(folder: string): string {
@@ -30,22 +36,22 @@ function interpreterIn(folder: string): string {
  * @returns the path of its interpreter.
  * @throws OperatorError `download_failed` with what Python or pip said; `already_running` while another process makes it.
  */
-export async function ensureVenv({ home, env, progress }: VenvOptions): Promise<string> {
-  const folder = path.join(home.root, 'venv');
-  const requirements = path.join(ORACLE_FOLDER, 'requirements.txt');
+export async function ensureVenv(options: VenvOptions): Promise<string> {
+  const { home, env, progress, name = 'venv', requirements = ORACLE_REQUIREMENTS } = options;
+  const folder = path.join(home.root, name);
   return runStep(progress, 'Python environment', async (step) => {
     const python = await runPython('python3', ['-c', DESCRIBE_PYTHON], env);
     const key = createHash('sha256')
       .update(python)
       .update(await readFile(requirements))
       .digest('hex');
-    return withLock(path.join(home.root, 'venv.lock'), 'making the Python environment', async () => {
+    return withLock(path.join(home.root, `${name}.lock`), 'making the Python environment', async () => {
       // Moving a finished environment is safe: its interpreter finds the packages relative to itself, and nothing here
       // runs the scripts beside it, whose first lines name the old place.
       const build = async (unfinished: string): Promise<void> => {
         step.note('python3 -m venv');
         await runPython('python3', ['-m', 'venv', unfinished], env);
-        step.note('pip install -r requirements.txt');
+        step.note(`pip install -r ${path.basename(requirements)}`);
         const install = ['-m', 'pip', 'install', '--no-input', '--no-compile', '--disable-pip-version-check'];
         await runPython(interpreterIn(unfinished), [...install, '--requirement', requirements], env);
       };
@@ -60,7 +66,7 @@ async function runPython(python: string, args: readonly string[], env: NodeJS.Pr
   if (!result.ok) {
     throw new OperatorError(
       'download_failed',
-      `The Python environment of the oracle could not be made: ${result.reason}.`,
+      `The Python environment could not be made: ${result.reason}.`,
       'Install Python 3.11 or newer with pip and venv, check the network, and run the command again.',
     );
   }

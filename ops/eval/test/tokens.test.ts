@@ -33,7 +33,9 @@ function representable(text: string): string {
     }
   }
   const encoder = new TextEncoder();
-  return [...text].filter((character) => encoder.encode(character).every((byte) => known.has(byte))).join('');
+  return Array.from(text)
+    .filter((character) => encoder.encode(character).every((byte) => known.has(byte)))
+    .join('');
 }
 
 describe('tokenizer of the default model', () => {

@@ -1,0 +1,23 @@
+/** `lamina eval`: names, flags and help. What the command does is in `quality-command.ts`. */
+import type { Command } from 'commander';
+import type { QualityFlags } from './quality-command.ts';
+
+/** Mounts `lamina eval` on the command line. */
+export function registerEvalCommands(program: Command): void {
+  const evaluation = program.command('eval').description('measure how good the answers are');
+  evaluation
+    .command('quality')
+    .description('perplexity, KL divergence and top-1 agreement against a float32 reference, on a text of yours')
+    .requiredOption('--text <file>', 'text to predict, UTF-8')
+    .option('--windows <count>', 'windows of the text, from its start', '12')
+    .option('--window-tokens <tokens>', 'length of a window; each one starts at position 0', '512')
+    .option('--model <name>', 'model of the registry, or a GGUF file (LAMINA_MODEL_FILE, or the default model)')
+    .option('--url <url>', 'measure the perplexity of a running server of that model instead of the kernels here')
+    .option('--key <key>', 'API key of that server', 'sk-local')
+    .option('--json', 'print the figures as JSON')
+    .option('--home <folder>', 'where models, build outputs and local state lie (LAMINA_HOME; .lamina)')
+    .action(async (flags: QualityFlags) => {
+      const { qualityCommand } = await import('./quality-command.ts');
+      await qualityCommand(flags);
+    });
+}
