@@ -1,5 +1,6 @@
 /** The command line of `lamina`: names, flags and help. What a command does is in `commands/`. */
 import { Command, CommanderError } from 'commander';
+import { registerBenchCommands } from '../bench/cli.ts';
 import { messageOf, OperatorError } from '../support/operator-error.ts';
 import type { ChatFlags } from './commands/chat.ts';
 import type { DeployFlags } from './commands/deploy.ts';
@@ -58,6 +59,7 @@ function buildProgram(): Command {
       await chatCommand(flags);
     });
   addModelCommands(program);
+  registerBenchCommands(program);
   return program;
 }
 
