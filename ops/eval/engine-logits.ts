@@ -2,34 +2,17 @@
  * The kernels without the engine around them: a whole converted model in one stage runtime, fed with known tokens. What
  * comes out is what the head of any ring computes, since logits do not depend on how a model is split.
  */
-import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Readable } from 'node:stream';
 import { parseManifest } from '../../shards/model/parse-manifest.ts';
 import { loadWeights } from '../../shards/model/weight-loader.ts';
-import type { AssetSource } from '../../shards/platform/assets.ts';
 import { createStageRuntime, PAGE_SIZE_TOKENS, type StageRuntime } from '../../wasm/host/stage-runtime.ts';
-import { fileBytes } from '../support/files.ts';
-import { argmax } from './metrics.ts';
+import { fileAssets } from '../testing/file-assets.ts';
 
 /** Tokens in one step: enough to reuse each weight often, while the scratch memory stays small. */
 const STEP_TOKENS_MAX = 64;
 /** 16 rows of 49152 logits are 3 MB. */
 const LOGIT_ROWS_MAX = 16;
-
-/** The files of a converted model's folder. */
-export function folderAssets(folder: string): AssetSource {
-  return {
-    async open(name) {
-      const file = path.join(folder, name);
-      if ((await fileBytes(file)) === null) {
-        return null;
-      }
-      return Readable.toWeb(createReadStream(file)) as ReadableStream<Uint8Array>;
-    },
-  };
-}
 
 /**
  * Loads every layer and the head into one runtime with room for one sequence.
@@ -56,7 +39,7 @@ export async function loadWholeModel(
   });
   const { layerStart, layerEnd, isHead } = runtime.options;
   const weightView = runtime.weightView.bind(runtime);
-  await loadWeights({ manifest, layerStart, layerEnd, isHead, assets: folderAssets(folder), weightView });
+  await loadWeights({ manifest, layerStart, layerEnd, isHead, assets: fileAssets(folder), weightView });
   runtime.weightsReady();
   return runtime;
 }
@@ -83,33 +66,6 @@ export function forEachLogitRow(
         onRow(start + row + index, logits.subarray(index * config.vocabSize, (index + 1) * config.vocabSize));
       }
     }
-  }
-}
-
-/**
- * Greedy continuation of a prompt, one token a step as a ring decodes. Ends after `numTokensMax` tokens or with a stop
- * token, which is the last one then.
- */
-export function greedyTokens(
-  runtime: StageRuntime,
-  promptTokens: readonly number[],
-  numTokensMax: number,
-  stopTokenIds: readonly number[],
-): number[] {
-  const tokens: number[] = [];
-  let next = 0;
-  forEachLogitRow(runtime, promptTokens, (_position, logits) => {
-    next = argmax(logits);
-  });
-  for (;;) {
-    tokens.push(next);
-    if (tokens.length === numTokensMax || stopTokenIds.includes(next)) {
-      return tokens;
-    }
-    runtime.embed([next]);
-    const startPosition = promptTokens.length + tokens.length - 1;
-    runtime.forward([{ startPosition, numTokens: 1, pageTable: wholePageTable(runtime) }]);
-    next = argmax(runtime.logits([0]));
   }
 }
 
