@@ -116,7 +116,9 @@ export class Sampler {
 
   /** Inverse transform sampling in order of token ids. */
   #draw(uniform: number): number {
-    const target = uniform * this.#weightSum();
+    const weightSum = this.#weightSum();
+    assert(Number.isFinite(weightSum), 'a logit is not a number');
+    const target = uniform * weightSum;
     let sum = 0;
     for (let i = 0; i < this.#numCandidates; i++) {
       sum += this.#weights[i] as number;

@@ -50,7 +50,7 @@ export class TestShard extends StageShard {
 
 function nameParts(name: string): [replica: string, stageIndex: number, stageCount: number] {
   const [replica, stageIndex, stageCount] = name.split('/');
-  return [String(replica), Number(stageIndex), Number(stageCount)];
+  return [replica ?? '', Number(stageIndex), Number(stageCount)];
 }
 
 export default {
