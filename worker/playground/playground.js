@@ -108,14 +108,16 @@ async function submit() {
   stop.disabled = false;
   status.textContent = 'Answering …';
   addMessage('user', text);
-  turns.push({ role: 'user', content: text });
+  // "New chat" may begin another list while this answer streams.
+  const conversation = turns;
+  conversation.push({ role: 'user', content: text });
   const content = await answer();
   if (content === '') {
     // An unanswered question would stand before the next one; models expect turns to alternate.
-    turns.pop();
+    conversation.pop();
     prompt.value ||= text;
   } else {
-    turns.push({ role: 'assistant', content });
+    conversation.push({ role: 'assistant', content });
   }
   running = null;
   send.disabled = false;
