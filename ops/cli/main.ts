@@ -1,6 +1,7 @@
 /** The command line of `lamina`: names, flags and help. What a command does is in `commands/`. */
 import { Command, CommanderError } from 'commander';
 import { registerBenchCommands } from '../bench/cli.ts';
+import { registerEvalCommands } from '../eval/cli.ts';
 import { messageOf, OperatorError } from '../support/operator-error.ts';
 import type { ChatFlags } from './commands/chat.ts';
 import type { DeployFlags } from './commands/deploy.ts';
@@ -60,6 +61,7 @@ function buildProgram(): Command {
     });
   addModelCommands(program);
   registerBenchCommands(program);
+  registerEvalCommands(program);
   return program;
 }
 
