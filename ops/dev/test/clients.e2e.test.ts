@@ -6,11 +6,13 @@ import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EngineStats } from '../../../shards/engine/protocol.ts';
 import { type PlatformProcess, startPlatformProcess } from '../../testing/platform-process.ts';
+import { createTestHome, type TestHome } from '../../testing/test-home.ts';
 
 const MODEL = 'lamina-lite';
 /** A cancelled sequence is gone within a step or two; this only bounds a failing test. */
 const POLL_MS_MAX = 10_000;
 
+let home: TestHome;
 let platform: PlatformProcess;
 let client: OpenAI;
 
@@ -35,11 +37,15 @@ async function untilIdle(): Promise<EngineStats> {
 }
 
 beforeAll(async () => {
-  platform = await startPlatformProcess();
+  home = await createTestHome();
+  platform = await startPlatformProcess({ args: ['--home', home.path] });
   client = new OpenAI({ baseURL: `${platform.url}/v1`, apiKey: 'sk-local', maxRetries: 0 });
 });
 
-afterAll(() => platform?.stop());
+afterAll(async () => {
+  await platform?.stop();
+  await home?.remove();
+});
 
 describe('the openai client', () => {
   it('streams the same answer that it gets in one piece', async () => {
