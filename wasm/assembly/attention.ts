@@ -157,7 +157,7 @@ function softmax__simd128(
 ): f32 {
   const end = scores + numPages * PAGE_TOKENS_F32_BYTES;
   let largest = f32x4.splat(-Infinity);
-  for (let at = scores; at < end; at += sizeof<v128>()) largest = f32x4.max(largest, v128.load(at));
+  for (let at = scores; at < end; at += sizeof<v128>()) largest = f32x4.pmax(v128.load(at), largest);
   const largestScore = f32x4.splat(maxLane(largest));
 
   let sum = f32x4.splat(0);
@@ -170,7 +170,7 @@ function softmax__simd128(
       sum = f32x4.add(sum, power);
       // The scale of a masked position may be anything, NaN included.
       const weight = v128.and(f32x4.mul(power, v128.load(scales)), f32x4.ne(power, f32x4.splat(0)));
-      largestWeight = f32x4.max(largestWeight, weight);
+      largestWeight = f32x4.pmax(weight, largestWeight);
       v128.store(at, weight);
       at += sizeof<v128>();
       scales += sizeof<v128>();

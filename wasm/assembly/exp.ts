@@ -20,10 +20,16 @@ const C4: f32 = 1.6666665459e-1;
 const C5: f32 = 5.0000001201e-1;
 const F32_EXPONENT_BIAS: i32 = 127;
 const F32_MANTISSA_BITS: i32 = 23;
+/** Rounds to the nearest integer, which then lies in the low bits: see quantise.ts. */
+const ROUND: f32 = 12582912;
+/** What makes those low bits the exponent field of 2^n; shifting drops the rest. */
+const EXPONENT_OFFSET: i32 = F32_EXPONENT_BIAS - 0x4b400000;
 
 export function exp__simd128(input: v128): v128 {
-  const x = f32x4.min(f32x4.max(input, f32x4.splat(X_MIN)), f32x4.splat(X_MAX));
-  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(LOG2_E)));
+  // In this order of arguments, `pmin` and `pmax` let NaN through; they are one instruction, `min` and `max` are many.
+  const x = f32x4.pmin(f32x4.pmax(input, f32x4.splat(X_MIN)), f32x4.splat(X_MAX));
+  const rounded = f32x4.add(f32x4.mul(x, f32x4.splat(LOG2_E)), f32x4.splat(ROUND));
+  const n = f32x4.sub(rounded, f32x4.splat(ROUND));
   const remainder = f32x4.sub(x, f32x4.mul(n, f32x4.splat(LN2_HIGH)));
   const r = f32x4.sub(remainder, f32x4.mul(n, f32x4.splat(LN2_LOW)));
   let p = f32x4.splat(C0);
@@ -33,14 +39,15 @@ export function exp__simd128(input: v128): v128 {
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(C4));
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(C5));
   p = f32x4.add(f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r), f32x4.splat(1));
-  const exponent = i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(F32_EXPONENT_BIAS));
-  const power = i32x4.shl(exponent, F32_MANTISSA_BITS);
+  const power = i32x4.shl(i32x4.add(rounded, i32x4.splat(EXPONENT_OFFSET)), F32_MANTISSA_BITS);
   return v128.andnot(f32x4.mul(p, power), f32x4.lt(input, f32x4.splat(X_MIN)));
 }
 
 export function exp__scalar(input: f32): f32 {
-  const x = min<f32>(max<f32>(input, X_MIN), X_MAX);
-  const n = nearest<f32>(x * LOG2_E);
+  const atLeast = input < X_MIN ? X_MIN : input;
+  const x = X_MAX < atLeast ? X_MAX : atLeast;
+  const rounded = x * LOG2_E + ROUND;
+  const n = rounded - ROUND;
   const remainder = x - n * LN2_HIGH;
   const r = remainder - n * LN2_LOW;
   let p = C0;
@@ -50,7 +57,7 @@ export function exp__scalar(input: f32): f32 {
   p = p * r + C4;
   p = p * r + C5;
   p = p * (r * r) + r + 1;
-  const power = reinterpret<f32>((<i32>n + F32_EXPONENT_BIAS) << F32_MANTISSA_BITS);
+  const power = reinterpret<f32>((reinterpret<i32>(rounded) + EXPONENT_OFFSET) << F32_MANTISSA_BITS);
   return input < X_MIN ? 0 : p * power;
 }
 

@@ -22,3 +22,5 @@ export { f32_rope__scalar, f32_rope__simd128 } from './rope';
 export function heap_base(): usize {
   return __heap_base;
 }
+
+export { memory_read__simd128 } from './bandwidth';

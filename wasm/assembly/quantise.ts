@@ -22,21 +22,32 @@ const VECTORS_PER_GROUP: i32 = 8;
 /** int8 in a vector. */
 const QUANTS_PER_VECTOR: i32 = 16;
 
+/** Without the sign bit, the bits of f32 are in the order of their values as integers, and NaN comes last. */
+const MAGNITUDE_MASK: i32 = 0x7fffffff;
+
+/**
+ * 1.5 * 2^23: added to a number below 2^22, it leaves the number rounded to the nearest integer, ties to even, in the low
+ * bits of the sum. One addition does what `nearest` and a saturating conversion take a dozen instructions for.
+ */
+const ROUND: f32 = 12582912;
+const ROUND_BITS: i32 = 0x4b400000;
+
 /** Largest magnitude of `size` f32 (a multiple of 4). NaN if there is one. */
 export function absMax__simd128(input: usize, size: i32): f32 {
-  let largest = f32x4.splat(0);
+  const mask = i32x4.splat(MAGNITUDE_MASK);
+  let largest = i32x4.splat(0);
   for (let at: usize = 0, end: usize = size * F32_BYTES; at < end; at += VECTOR_BYTES) {
-    largest = f32x4.max(largest, f32x4.abs(v128.load(input + at)));
+    largest = i32x4.max_s(largest, v128.and(v128.load(input + at), mask));
   }
   return maxLane(largest);
 }
 
 export function absMax__scalar(input: usize, size: i32): f32 {
-  let largest: f32 = 0;
+  let largest: i32 = 0;
   for (let index = 0; index < size; index++) {
-    largest = max<f32>(largest, abs<f32>(load<f32>(input + index * F32_BYTES)));
+    largest = max<i32>(largest, load<i32>(input + index * F32_BYTES) & MAGNITUDE_MASK);
   }
-  return largest;
+  return reinterpret<f32>(largest);
 }
 
 /** Factor from values to quants of at most `quantMax`; 0 for a group that is all zeros, or nearly. */
@@ -49,13 +60,13 @@ export function scaleOf(largest: f32, quantMax: f32): f32 {
   return largest < ABS_MIN ? 0 : largest / quantMax;
 }
 
-/** Four f32 as i32 quants. */
+/** Four f32, of magnitude below 2^22 once scaled, as i32 quants. */
 export function quantise4(values: v128, inverse: v128): v128 {
-  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(values, inverse)));
+  return i32x4.sub(f32x4.add(f32x4.mul(values, inverse), f32x4.splat(ROUND)), i32x4.splat(ROUND_BITS));
 }
 
 export function quantise1(value: f32, inverse: f32): i32 {
-  return <i32>nearest<f32>(value * inverse);
+  return reinterpret<i32>(value * inverse + ROUND) - ROUND_BITS;
 }
 
 /** Sixteen f32 as int8 quants. */

@@ -57,6 +57,7 @@ export interface Kernels extends KernelExports {
   forward_layers(stage: number, numTokens: number): void;
   embed_tokens(stage: number, numTokens: number): void;
   compute_logits(stage: number, numRows: number): void;
+  memory_read__simd128(address: number, bytes: number): number;
   heap_base(): number;
 }
 
