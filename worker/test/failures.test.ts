@@ -5,7 +5,7 @@ import { HEARTBEAT_MS } from '../api/http/held-response.ts';
 import type { ServedRecord } from '../metering/served-record.ts';
 import type { TextModel } from '../tokenizer/text-model.ts';
 import { DEFAULT_RESUME_LIMITS } from '../routing/engine-client.ts';
-import { post, sseData } from './support/http.ts';
+import { post, sseData, until } from './support/http.ts';
 import { ManualClock, settled } from './support/manual-clock.ts';
 import { gatewayDeps, TEST_MODEL, tinyModelFolder } from './support/real-gateway.ts';
 import { errorEvent, finishEvent, ScriptedHead, tokenEvent, type Script } from './support/scripted-head.ts';
@@ -39,6 +39,9 @@ function setUp(...scripts: Script[]) {
 
 const CHAT = { model: TEST_MODEL, messages: [{ role: 'user', content: 'Hi' }], max_tokens: 8 };
 const STREAM = { ...CHAT, stream: true };
+
+/** Until then a request does things that the manual clock does not rule, such as hashing its key. */
+const reached = (head: ScriptedHead): Promise<void> => until(() => head.requests.length > 0, 'the request to start');
 
 /** Winds the clock until the promise settles. */
 async function wound<T>(clock: ManualClock, promise: Promise<T>): Promise<T> {
@@ -121,10 +124,11 @@ describe('a ring that breaks in the middle', () => {
   it('waits longer before each further attempt', async () => {
     const { app, head, clock } = setUp('reject');
     const response = post(app, '/v1/chat/completions', CHAT);
-    const atMs: number[] = [];
+    await reached(head);
+    const atMs: number[] = [clock.nowMs()];
     for (let step = 0; step < 4000 && head.requests.length < DEFAULT_RESUME_LIMITS.failuresInRowMax; step++) {
       const before = head.requests.length;
-      await clock.wind(head.requests.length === 0 ? 0 : 50);
+      await clock.wind(50);
       if (head.requests.length > before) {
         atMs.push(clock.nowMs());
       }
@@ -164,9 +168,10 @@ describe('a slow ring', () => {
       const promise = new Promise<void>((resolve) => {
         release = resolve;
       });
-      const { app, clock } = setUp([{ type: 'wait', promise }, ...letters('ok'), finishEvent]);
+      const { app, head, clock } = setUp([{ type: 'wait', promise }, ...letters('ok'), finishEvent]);
       let response: Response | null = null;
       const request = Promise.resolve(post(app, '/v1/chat/completions', body)).then((value) => (response = value));
+      await reached(head);
       await clock.wind(HEARTBEAT_MS - 1);
       expect(response).toBeNull();
       await clock.wind(1);
@@ -206,6 +211,7 @@ describe('a client that leaves', () => {
   ] as const)('stops the sequence %s', async (_name, body, events, completionTokens) => {
     const { app, head, clock, records } = setUp([...events, { type: 'hang' }]);
     const request = post(app, '/v1/chat/completions', body);
+    await reached(head);
     await clock.wind(HEARTBEAT_MS);
     const reader = (await request).body?.getReader();
     await wound(clock, reader?.read() ?? Promise.reject(new Error('no body')));
@@ -238,6 +244,7 @@ describe('several prompts', () => {
     const { app, head, clock } = setUp([{ type: 'wait', promise }, ...letters('a'), finishEvent]);
     const body = { model: TEST_MODEL, prompt: Array.from({ length: 20 }, () => 'x'), max_tokens: 1 };
     const request = post(app, '/v1/completions', body);
+    await reached(head);
     await clock.wind(HEARTBEAT_MS);
     expect(head.requests).toHaveLength(8);
     release();

@@ -7,6 +7,9 @@ export const wellFormedText = z.string().refine((text) => text.isWellFormed(), {
   error: 'the text holds a lone surrogate (half of a UTF-16 pair), which is no character',
 });
 
+/** Marks an issue of a list's item that was a field which does not exist. */
+const UNKNOWN_KEY = 'isUnknownKey';
+
 /**
  * A list of at most `lengthMax` items. Unlike `z.array` it stops at the first mistake: a body of a mebibyte can hold
  * half a million wrong items, and half a million issues would not fit an isolate.
@@ -29,7 +32,8 @@ export function boundedList<T>(item: z.ZodType<T>, lengthMin: number, lengthMax:
       const parsed = item.safeParse(entry);
       const issue = parsed.success ? undefined : firstIssue(parsed.error.issues);
       if (issue !== undefined) {
-        context.addIssue({ code: 'custom', message: issue.message, path: [index, ...issue.path] });
+        const params = { [UNKNOWN_KEY]: issue.isUnknownKey };
+        context.addIssue({ code: 'custom', message: issue.message, path: [index, ...issue.path], params });
         return z.NEVER;
       }
       items.push(parsed.data as T);
@@ -50,39 +54,39 @@ export function parseOrRefuse<T>(schema: z.ZodType<T>, body: unknown): T {
 interface FlatIssue {
   readonly path: readonly PropertyKey[];
   readonly message: string;
-  readonly unknownKey: string | null;
+  readonly isUnknownKey: boolean;
 }
 
 /** Of a union's branches the one that got furthest is what the client meant. */
 function firstIssue(issues: readonly z.core.$ZodIssue[]): FlatIssue {
   const issue = issues[0];
   if (issue === undefined) {
-    return { path: [], message: 'it is not valid', unknownKey: null };
+    return { path: [], message: 'it is not valid', isUnknownKey: false };
   }
   if (issue.code === 'invalid_union') {
-    let deepest: FlatIssue = { path: [], message: issue.message, unknownKey: null };
+    let deepest: FlatIssue = { path: [], message: issue.message, isUnknownKey: false };
     for (const branch of issue.errors) {
       const flat = firstIssue(branch);
       deepest = flat.path.length > deepest.path.length ? flat : deepest;
     }
     return { ...deepest, path: [...issue.path, ...deepest.path] };
   }
-  const unknownKey = issue.code === 'unrecognized_keys' ? (issue.keys[0] ?? null) : null;
-  return {
-    path: unknownKey === null ? issue.path : [...issue.path, unknownKey],
-    message: unknownKey === null ? issue.message : 'it is not known here; remove it',
-    unknownKey,
-  };
+  if (issue.code === 'unrecognized_keys') {
+    const path = [...issue.path, issue.keys[0] ?? ''];
+    return { path, message: 'it is not known here; remove it', isUnknownKey: true };
+  }
+  const isUnknownKey = issue.code === 'custom' && issue.params?.[UNKNOWN_KEY] === true;
+  return { path: issue.path, message: issue.message, isUnknownKey };
 }
 
-function toApiError({ path, message, unknownKey }: FlatIssue): ApiError {
+function toApiError({ path, message, isUnknownKey }: FlatIssue): ApiError {
   if (path.length === 0) {
     return badRequest(`The body must be a JSON object: ${message}.`, null);
   }
   const param = formatPath(path);
-  return unknownKey === null
-    ? badRequest(`Invalid value for '${param}': ${message}.`, param, 'invalid_value')
-    : badRequest(`Unknown parameter: '${param}'. Remove it: it would have no effect.`, param, 'unknown_parameter');
+  return isUnknownKey
+    ? badRequest(`Unknown parameter: '${param}'. Remove it: it would have no effect.`, param, 'unknown_parameter')
+    : badRequest(`Invalid value for '${param}': ${message}.`, param, 'invalid_value');
 }
 
 /** Names of fields come from the client; a long one is cut. */
