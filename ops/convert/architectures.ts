@@ -4,6 +4,7 @@
  * Another architecture of this family is another entry.
  */
 import { ConvertError } from './convert-error.ts';
+import { shown } from './json.ts';
 
 /** The part of a canonical tensor name after `layers.N.`, or the whole name of a head tensor. */
 type TensorKind =
@@ -101,7 +102,7 @@ export function findArchitecture(key: 'name' | 'huggingFaceType', value: string)
     const known = ARCHITECTURES.map((architecture) => architecture[key]).join(', ');
     throw new ConvertError(
       'unsupported-architecture',
-      `the architecture ${JSON.stringify(value)} is not supported; use a model of one of: ${known}`,
+      `the architecture ${shown(value)} is not supported; use a model of one of: ${known}`,
     );
   }
   return found;

@@ -2,6 +2,7 @@
 import type { ModelConfig } from '../../../wasm/host/model-config.ts';
 import type { Architecture } from '../architectures.ts';
 import { ConvertError } from '../convert-error.ts';
+import { shown } from '../json.ts';
 import type { GgufMetadata } from './metadata.ts';
 
 /** llama.cpp's default for a file without `rope.freq_base`. */
@@ -83,7 +84,7 @@ function refuseUnsupported(metadata: GgufMetadata, key: (name: string) => string
   if (scalingType !== 'none') {
     throw new ConvertError(
       'unsupported-rope',
-      `the RoPE scaling ${JSON.stringify(scalingType)} is not supported; use a model without RoPE scaling`,
+      `the RoPE scaling ${shown(scalingType)} is not supported; use a model without RoPE scaling`,
     );
   }
   for (const name of ['rope.scaling.factor', 'rope.scale_linear']) {

@@ -2,7 +2,7 @@
 import type { ModelConfig } from '../../../wasm/host/model-config.ts';
 import type { Architecture } from '../architectures.ts';
 import { ConvertError } from '../convert-error.ts';
-import { isObject, type JsonObject } from './json.ts';
+import { isObject, shown, type JsonObject } from '../json.ts';
 
 /** Default of `rope_theta` in transformers. */
 const DEFAULT_ROPE_THETA = 10_000;
@@ -50,7 +50,7 @@ function refuseUnsupported(json: JsonObject): void {
     if (value !== null && !allowed.includes(value)) {
       throw new ConvertError(
         'unsupported-hyperparameter',
-        `${name} is ${JSON.stringify(value).slice(0, 80)} in config.json, which is not supported; use a model without it`,
+        `${name} is ${shown(value)} in config.json, which is not supported; use a model without it`,
       );
     }
   }
@@ -64,7 +64,7 @@ function ropeTheta(json: JsonObject): number {
     if (!PLAIN_ROPE_TYPES.includes(type)) {
       throw new ConvertError(
         'unsupported-rope',
-        `the RoPE scaling ${JSON.stringify(type).slice(0, 80)} is not supported; use a model without RoPE scaling`,
+        `the RoPE scaling ${shown(type)} is not supported; use a model without RoPE scaling`,
       );
     }
   }

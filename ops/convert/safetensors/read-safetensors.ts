@@ -7,7 +7,7 @@ import { ConvertError } from '../convert-error.ts';
 import { readExactly } from '../file-reads.ts';
 import { SOURCE_LIMITS } from '../limits.ts';
 import { refuseOverlaps, type SourceTensor } from '../model-source.ts';
-import { parseJsonObject } from './json.ts';
+import { parseJsonObject, shown } from '../json.ts';
 import { encodedBytes, TENSOR_TYPES, type TensorType } from '../weights/tensor-types.ts';
 
 /** The header's length, a little-endian u64, comes before it. */
@@ -59,13 +59,13 @@ function checkTensor(
   fileBytes: number,
   dataOffset: number,
 ): SourceTensor {
-  const quoted = JSON.stringify(name.slice(0, SOURCE_LIMITS.nameBytesMax));
+  const quoted = shown(name);
   const { dtype, shape, data_offsets: range } = (entry ?? {}) as Record<string, unknown>;
   const type = typeof dtype === 'string' && Object.hasOwn(DTYPES, dtype) ? DTYPES[dtype] : undefined;
   if (type === undefined) {
     throw new ConvertError(
       'unsupported-tensor-type',
-      `the tensor ${quoted} has the type ${JSON.stringify(dtype)?.slice(0, 40)}; supported are ${Object.keys(DTYPES).join(', ')}`,
+      `the tensor ${quoted} has the type ${shown(dtype)}; supported are ${Object.keys(DTYPES).join(', ')}`,
     );
   }
   if (!isSizes(shape) || shape.length === 0 || shape.length > SOURCE_LIMITS.numDimensionsMax) {

@@ -12,7 +12,7 @@ import type { SourceObserver } from '../open-source-model.ts';
 import { chatConfig } from '../tokenizer/chat.ts';
 import { readHuggingFaceTokenizer, type TokenizerFiles } from '../tokenizer/hugging-face-tokenizer.ts';
 import { readHuggingFaceConfig } from './hugging-face-config.ts';
-import { isObject, parseJsonObject } from './json.ts';
+import { isObject, parseJsonObject, shown } from '../json.ts';
 import { readSafetensors } from './read-safetensors.ts';
 
 const INDEX_NAME = 'model.safetensors.index.json';
@@ -56,7 +56,8 @@ async function readSource(
   observer.onSize(files.reduce((sum, { bytes }) => sum + bytes, 0));
   const configText = await requiredText(dir, 'config.json', SOURCE_LIMITS.configFileBytesMax);
   const configJson = parseJsonObject(configText, 'config.json');
-  const architecture = findArchitecture('huggingFaceType', String(configJson['model_type']));
+  const modelType = configJson['model_type'];
+  const architecture = findArchitecture('huggingFaceType', typeof modelType === 'string' ? modelType : '');
   const config = checkedConfig(readHuggingFaceConfig(configJson, architecture));
   const texts: TokenizerFiles = {
     tokenizer: await requiredText(dir, 'tokenizer.json', SOURCE_LIMITS.tokenizerFileBytesMax),
@@ -126,8 +127,7 @@ async function modelFileNames(dir: string): Promise<string[]> {
   const names = new Set<string>();
   for (const name of isObject(weightMap) ? Object.values(weightMap) : []) {
     if (typeof name !== 'string' || !FILE_NAME_PATTERN.test(name)) {
-      const shown = JSON.stringify(name)?.slice(0, SOURCE_LIMITS.nameBytesMax);
-      throw new ConvertError('malformed', `${INDEX_NAME} names ${shown}, which is no plain file name`);
+      throw new ConvertError('malformed', `${INDEX_NAME} names ${shown(name)}, which is no plain file name`);
     }
     names.add(name);
   }

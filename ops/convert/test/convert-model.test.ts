@@ -67,6 +67,21 @@ describe('a GGUF model', () => {
     }
   });
 
+  it('keeps every weight of tensors that are converted in several pieces', async () => {
+    // 4128 columns: 248 rows a piece where any rows may be cut, 240 where whole heads of 48 rows may.
+    const options = { shape: { numLayers: 1, hiddenSize: 4128, numQueryHeads: 6, headDim: 48 } } as const;
+    const dir = await convertTinyModel(path.join(root, 'pieces'), options);
+    const matrices = ['layers.0.qProj', 'layers.0.oProj', 'layers.0.downProj'];
+    for (const [name, type] of [
+      ...matrices.map((matrix) => [matrix, 'Q4_1'] as const),
+      ['embedding', 'Q8_0'] as const,
+    ]) {
+      const [actual, expected] = [await readWeights(dir, name), sourceWeights(options, name, type)];
+      expect(actual.length).toBe(expected.length);
+      expect(actual.findIndex((value, i) => value !== expected[i])).toBe(-1);
+    }
+  });
+
   // A 4-bit group of bell-shaped weights has an error of about 7 %, an 8-bit one of 0.5 %.
   it.each(['F32', 'F16', 'BF16', 'Q8_0'] as const)('requantises %s', async (layerType) => {
     const options = { layerType, embeddingType: layerType, tied: false } as const;

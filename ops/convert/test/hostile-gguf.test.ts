@@ -67,6 +67,16 @@ describe('a truncated file is refused', () => {
     expect(await outcome(good.subarray(0, length))).toMatch(/^(malformed|unknown-format)$/);
   });
 
+  it('when it is opened, before any weight is read', async () => {
+    const source = path.join(root, 'truncated.gguf');
+    await writeFile(source, good.subarray(0, good.length - 33));
+    const opening = openSourceModel(source, { onSize: () => undefined, onHashed: () => undefined });
+    await expect(opening).rejects.toMatchObject({
+      code: 'malformed',
+      message: expect.stringMatching(/fetch it again/),
+    });
+  });
+
   it('at any length', async () => {
     // The padding behind the last tensor is nobody's: 32 bytes may go.
     await fc.assert(

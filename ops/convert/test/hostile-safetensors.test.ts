@@ -8,6 +8,7 @@ import { writeTinyHuggingFace } from '../../testing/tiny-hugging-face.ts';
 import { ConvertError, type ConvertErrorCode } from '../convert-error.ts';
 import { convertModel } from '../convert-model.ts';
 import { SOURCE_LIMITS } from '../limits.ts';
+import { openSourceModel } from '../open-source-model.ts';
 
 let root: string;
 let source: string;
@@ -70,6 +71,15 @@ it('accepts the file that the cases are made from', async () => {
 });
 
 describe('refuses', () => {
+  it('a truncated file when it is opened, before any weight is read', async () => {
+    await writeFile(source, good.subarray(0, good.length - 1));
+    const opening = openSourceModel(source, { onSize: () => undefined, onHashed: () => undefined });
+    await expect(opening).rejects.toMatchObject({
+      code: 'malformed',
+      message: expect.stringMatching(/fetch it again/),
+    });
+  });
+
   it('a truncated file of any length', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 0, max: good.length - 1 }), async (length) => {

@@ -1,5 +1,6 @@
 /** Builds `tokenizer.json` (Hugging Face's format) from the vocabulary in a GGUF file. */
 import { ConvertError } from '../convert-error.ts';
+import { shown } from '../json.ts';
 import type { GgufMetadata } from '../gguf/metadata.ts';
 import { preTokenizerJson, preTokenizerRecipe } from './pre-tokenizers.ts';
 
@@ -20,7 +21,7 @@ export function readGgufVocabulary(metadata: GgufMetadata): Vocabulary {
   if (model !== 'gpt2') {
     throw new ConvertError(
       'unsupported-vocabulary',
-      `the vocabulary type ${JSON.stringify(model)} is not supported; use a model with a byte-level BPE vocabulary ("gpt2")`,
+      `the vocabulary type ${shown(model)} is not supported; use a model with a byte-level BPE vocabulary ("gpt2")`,
     );
   }
   if (metadata.optionalBoolean('tokenizer.ggml.add_space_prefix') === true) {
@@ -84,7 +85,7 @@ function tokenIds(tokens: readonly string[]): Map<string, number> {
     if (first !== undefined || token === '') {
       throw new ConvertError(
         'invalid-metadata',
-        `token ${id}, ${JSON.stringify(token)}, is empty or the same as token ${first ?? '-'}`,
+        `token ${id}, ${shown(token)}, is empty or the same as token ${first ?? '-'}`,
       );
     }
     ids.set(token, id);
@@ -125,7 +126,7 @@ function addedToken(content: string, id: number, type: number): AddedToken[] {
     default:
       throw new ConvertError(
         'unsupported-vocabulary',
-        `token ${id}, ${JSON.stringify(content)}, has the type ${type}, which a byte-level BPE vocabulary does not have`,
+        `token ${id}, ${shown(content)}, has the type ${type}, which a byte-level BPE vocabulary does not have`,
       );
   }
 }
@@ -140,7 +141,7 @@ function readMerges(metadata: GgufMetadata, idOf: ReadonlyMap<string, number>): 
     if (separator < 0 || !idOf.has(left) || !idOf.has(right) || !idOf.has(left + right)) {
       throw new ConvertError(
         'invalid-metadata',
-        `merge ${rank}, ${JSON.stringify(merge)}, does not join two tokens into a third one`,
+        `merge ${rank}, ${shown(merge)}, does not join two tokens into a third one`,
       );
     }
     return [left, right];

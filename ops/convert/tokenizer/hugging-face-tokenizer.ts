@@ -1,6 +1,6 @@
 /** Checks the `tokenizer.json` of a Hugging Face model and reads what `chat.json` needs from the files beside it. */
 import { ConvertError } from '../convert-error.ts';
-import { isObject, parseJsonObject, type JsonObject } from '../safetensors/json.ts';
+import { isObject, parseJsonObject, shown, type JsonObject } from '../json.ts';
 import type { ChatParts } from './chat.ts';
 
 /** The texts of a model's folder; null for a file that is not there. */
@@ -23,14 +23,16 @@ export function readHuggingFaceTokenizer(files: TokenizerFiles, modelConfig: Jso
   const tokenizer = parseJsonObject(files.tokenizer, 'tokenizer.json');
   const model = tokenizer['model'];
   if (!isObject(model) || model['type'] !== 'BPE' || !isObject(model['vocab'])) {
-    const type = isObject(model) ? JSON.stringify(model['type'])?.slice(0, 40) : 'missing';
     throw new ConvertError(
       'unsupported-vocabulary',
-      `the model type in tokenizer.json is ${type}; use a model with a byte-level BPE vocabulary`,
+      `the model type in tokenizer.json is ${shown(isObject(model) ? model['type'] : undefined)}; use a model with a byte-level BPE vocabulary`,
     );
   }
-  if (!JSON.stringify(tokenizer['decoder'] ?? null).includes('"ByteLevel"')) {
-    throw new ConvertError('unsupported-vocabulary', 'the vocabulary in tokenizer.json is not byte-level');
+  if (!steps(tokenizer['decoder'], 'decoders').some(({ type }) => type === 'ByteLevel')) {
+    throw new ConvertError(
+      'unsupported-vocabulary',
+      'the vocabulary in tokenizer.json is not byte-level; use a model with a byte-level BPE vocabulary',
+    );
   }
   const { idOf, controlTokenIds } = readVocabulary(model['vocab'], tokenizer['added_tokens']);
   const tokenById = new Map([...idOf].map(([token, id]) => [id, token]));
@@ -47,7 +49,11 @@ export function readHuggingFaceTokenizer(files: TokenizerFiles, modelConfig: Jso
     chatTemplate: files.chatTemplate ?? chatTemplateOf(config['chat_template']),
     bosTokenId,
     eosTokenIds,
-    addBosToken: addsBosToken(config, tokenizer['post_processor'], tokenById.get(bosTokenId ?? -1)),
+    addBosToken: addsBosToken(
+      config,
+      tokenizer['post_processor'],
+      bosTokenId === null ? undefined : tokenById.get(bosTokenId),
+    ),
     controlTokenIds,
     tokenOf: (id) => tokenById.get(id),
     tokenIdMax: [...tokenById.keys()].reduce((largest, id) => Math.max(largest, id), 0),
@@ -101,16 +107,24 @@ function firstId(value: unknown): number | null {
 
 /** What `add_bos_token` says, else whether the post-processor's template for one text begins with that token. */
 function addsBosToken(config: JsonObject, postProcessor: unknown, bosToken: string | undefined): boolean {
+  if (bosToken === undefined) {
+    return false;
+  }
   if (typeof config['add_bos_token'] === 'boolean') {
     return config['add_bos_token'];
   }
-  if (!isObject(postProcessor) || bosToken === undefined) {
-    return false;
-  }
-  const steps = Array.isArray(postProcessor['processors']) ? postProcessor['processors'] : [postProcessor];
-  return steps.filter(isObject).some(({ type, single }) => {
+  return steps(postProcessor, 'processors').some(({ type, single }) => {
     const first: unknown = Array.isArray(single) ? single[0] : null;
     const special = isObject(first) ? first['SpecialToken'] : null;
     return type === 'TemplateProcessing' && isObject(special) && special['id'] === bosToken;
   });
+}
+
+/** The steps of a part of tokenizer.json: those of a sequence, or the one that it is. */
+function steps(part: unknown, sequenceKey: string): JsonObject[] {
+  if (!isObject(part)) {
+    return [];
+  }
+  const sequence = part[sequenceKey];
+  return Array.isArray(sequence) ? sequence.filter(isObject) : [part];
 }

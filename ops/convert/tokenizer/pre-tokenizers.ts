@@ -5,6 +5,7 @@
  * counts as a digit or as white space outside ASCII.
  */
 import { ConvertError } from '../convert-error.ts';
+import { shown } from '../json.ts';
 
 export interface PreTokenizerRecipe {
   /** Applied one after the other, each to the pieces that the one before left. */
@@ -63,7 +64,7 @@ export function preTokenizerRecipe(name: string): PreTokenizerRecipe {
   if (recipe === undefined) {
     throw new ConvertError(
       'unsupported-vocabulary',
-      `the pre-tokenizer ${JSON.stringify(name)} is not supported; known are ${Object.keys(RECIPES).join(', ')}`,
+      `the pre-tokenizer ${shown(name)} is not supported; known are ${Object.keys(RECIPES).join(', ')}`,
     );
   }
   return recipe;
