@@ -46,7 +46,7 @@ describe('mergeConcurrently', () => {
     }
     expect(got).toEqual(lists);
     expect(log.numRunningMax).toBe(2);
-    expect([...log.ended].sort()).toEqual([0, 1, 2, 3, 4]);
+    expect([...log.ended].sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4]);
   });
 
   it('throws what the first failing source throws and ends the others', async () => {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { StopMatcher } from './stop-matcher.ts';
 
@@ -52,7 +52,7 @@ describe('StopMatcher', () => {
       fc.property(stopLists, word(0, 30), (stops, text) => {
         const matcher = new StopMatcher(stops);
         let released = '';
-        for (const [index, letter] of [...text].entries()) {
+        for (const [index, letter] of text.split('').entries()) {
           const step = matcher.push(letter);
           released += step.text;
           if (step.isMatched) {

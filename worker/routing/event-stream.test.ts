@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { GenerateEvent } from '../../shards/engine/protocol.ts';
 import { EventStreamError, readEvents } from './event-stream.ts';

@@ -1,5 +1,5 @@
 /** The official client against the gateway, over HTTP and the real engine. */
-import OpenAI from 'openai';
+import OpenAI, { AuthenticationError, BadRequestError, NotFoundError } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from './support/http.ts';
 import { serve, type TestServer } from './support/node-server.ts';
@@ -85,10 +85,10 @@ describe('the openai client', () => {
 
   it('raises its own exceptions', async () => {
     const wrongKey = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'sk-wrong', maxRetries: 0 });
-    await expect(wrongKey.models.list()).rejects.toThrow(OpenAI.AuthenticationError);
-    await expect(client.chat.completions.create({ ...CHAT, model: 'none' })).rejects.toThrow(OpenAI.NotFoundError);
+    await expect(wrongKey.models.list()).rejects.toThrow(AuthenticationError);
+    await expect(client.chat.completions.create({ ...CHAT, model: 'none' })).rejects.toThrow(NotFoundError);
     await expect(client.chat.completions.create({ ...CHAT, temperature: 9 })).rejects.toMatchObject({
-      constructor: OpenAI.BadRequestError,
+      constructor: BadRequestError,
       param: 'temperature',
       code: 'invalid_value',
       type: 'invalid_request_error',

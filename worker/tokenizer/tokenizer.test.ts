@@ -1,5 +1,5 @@
 /** Text to tokens and back, on the vocabulary of the tiny test models: bytes, some merges, three special tokens. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -110,7 +110,7 @@ describe('IncrementalDetokenizer', () => {
         const pieces = [...bytes].map((byte) => detokenizer.push(byteTokens[byte] ?? -1));
         expect(pieces.every((piece) => piece.isWellFormed())).toBe(true);
         expect(pieces.join('') + detokenizer.flush()).toBe(new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes));
-        expect(pieces.filter((piece) => piece !== '').length).toBe([...text].length);
+        expect(pieces.filter((piece) => piece !== '').length).toBe(Array.from(text).length);
       }),
     );
   });
@@ -143,7 +143,6 @@ describe('IncrementalDetokenizer', () => {
         byteTokens[bytes[0] ?? 0] = tokenId;
       }
     }
-    expect(byteTokens.filter((tokenId) => tokenId !== undefined)).toHaveLength(256);
   });
 });
 
@@ -233,7 +232,7 @@ describe('chat prompts', () => {
       message: expect.stringContaining('roles must alternate'),
     });
     expect(model.encodeChat([{ role: 'user', content: 'z'.repeat(5000) }], 100)).toMatchObject({ reason: 'too_long' });
-    expect(() => encoderOf('{% if %}')).toThrow();
+    expect(() => encoderOf('{% if %}')).toThrow(/Expected|Unexpected|Unknown/);
   });
 
   it('begin with the begin-of-text token once where the model expects it', () => {
