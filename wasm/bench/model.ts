@@ -26,13 +26,13 @@ const NUM_RANDOM_ROWS = 256;
 const CONTEXT_LENGTH_MAX = 2048;
 const NUM_TOKENS_MAX = 64;
 /** What one sequence has before the step, and tokens in the step. */
-const STEPS = process.env.ONLY ? [{ name: "prefill, 64", context: 0, numTokens: 64 }] : [
+const STEPS = [
   { name: 'decode at context 128', context: 128, numTokens: 1 },
   { name: 'decode at context 1024', context: 1024, numTokens: 1 },
   { name: 'prefill, 64 tokens at context 0', context: 0, numTokens: 64 },
   { name: 'prefill, 64 tokens at context 1024', context: 1024, numTokens: 64 },
 ];
-const BATCHES = process.env.ONLY ? [1] : [2, 4, 8];
+const BATCHES = [2, 4, 8];
 
 export function benchModel(module: WebAssembly.Module): void {
   const pagesPerSequence = CONTEXT_LENGTH_MAX / PAGE_SIZE_TOKENS;
