@@ -2,7 +2,7 @@
  * The scripts of the platform as the runtime takes them: one ES module each, and the kernels as a compiled module beside
  * it. Bundling takes a fraction of a second, so it is done at every start: what runs is always what is in the tree.
  */
-import { build, type Plugin } from 'esbuild';
+import { build, type Plugin, stop } from 'esbuild';
 import { copyFile, mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { commitFolder, unfinishedPath } from '../support/files.ts';
@@ -54,5 +54,8 @@ export async function bundleScripts(folder: string, kernelsFile: string): Promis
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });
     throw new OperatorError('runtime_failed', `The scripts could not be bundled: ${messageOf(error)}`);
+  } finally {
+    // Otherwise the bundler's process stays for as long as the platform runs.
+    await stop();
   }
 }

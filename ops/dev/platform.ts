@@ -29,11 +29,15 @@ export interface PlatformOptions {
   readonly progress: Progress;
   /** Gets every line that the runtime and the scripts log. */
   readonly onLog: (line: string) => void;
+  /** Port of the runtime's inspector (Chrome DevTools protocol), 0 for a free one; no inspector by default. */
+  readonly inspectorPort?: number;
 }
 
 export interface Platform {
   /** `http://127.0.0.1:<port>/` */
   readonly url: URL;
+  /** Where the inspector lists the workers; null without one. */
+  readonly inspectorUrl: URL | null;
   /** Stops the runtime. Harmless when repeated. */
   stop(): Promise<void>;
 }
@@ -75,6 +79,7 @@ function miniflareOptions(options: PlatformOptions, workers: LocalWorker[]): Min
     host: LISTEN_HOST,
     port: options.port,
     workers,
+    ...(options.inspectorPort === undefined ? {} : { inspectorPort: options.inspectorPort }),
     resourcePersistencePath: options.home.state,
     log: new LineLog(options.onLog),
     handleStructuredLogs: ({ level, message }) => options.onLog(`${level}: ${message}`),
@@ -147,5 +152,6 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     await stop();
     throw error;
   }
-  return { url, stop };
+  const inspectorUrl = options.inspectorPort === undefined ? null : await miniflare.getInspectorURL();
+  return { url, inspectorUrl, stop };
 }

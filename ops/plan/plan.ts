@@ -217,7 +217,6 @@ function describeStages(terms: Terms, planArena: PlanArena, layersOf: readonly n
       numPagesMax: pagesOf[stageIndex] ?? numPages,
     };
   });
-  const tokenizerHeapBytes = terms.tokenizerBytes * TOKENIZER_HEAP_PER_FILE_BYTE;
   return {
     model: terms.model,
     contextLength: terms.contextLength,
@@ -227,12 +226,23 @@ function describeStages(terms: Terms, planArena: PlanArena, layersOf: readonly n
     numPages,
     kvTokens: numPages * PAGE_SIZE_TOKENS,
     stages,
-    gateway: {
-      heapBytes: GATEWAY_HEAP_BYTES,
-      tokenizerBytes: tokenizerHeapBytes,
-      totalBytes: GATEWAY_HEAP_BYTES + tokenizerHeapBytes,
-    },
+    gateway: planGateway(terms),
   };
+}
+
+/** The gateway's isolate. Throws `does_not_fit` when the tokenizer's tables alone are too large for one. */
+function planGateway(terms: Terms): Plan['gateway'] {
+  const tokenizerBytes = terms.tokenizerBytes * TOKENIZER_HEAP_PER_FILE_BYTE;
+  const totalBytes = GATEWAY_HEAP_BYTES + tokenizerBytes;
+  if (totalBytes > ISOLATE_BUDGET_BYTES) {
+    throw new OperatorError(
+      'does_not_fit',
+      `The tokenizer of ${terms.model} does not fit in the gateway: its tables and the gateway need ` +
+        `${formatMib(totalBytes)}; the budget of an isolate is ${formatMib(ISOLATE_BUDGET_BYTES)}.`,
+      'Serve a model with a smaller vocabulary.',
+    );
+  }
+  return { heapBytes: GATEWAY_HEAP_BYTES, tokenizerBytes, totalBytes };
 }
 
 /** The error for a model that fits in no allowed number of stages: which part is too large, and by how much. */

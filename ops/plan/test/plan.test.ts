@@ -171,6 +171,7 @@ describe('planStages', () => {
     ['more stages than layers', { stageCount: 7 }, /cannot be split into 7 stages/],
     ['no stages', { stageCount: 0 }, /cannot be split into 0 stages/],
     ['a context beyond the model', { contextLength: 257 }, /257 tokens was asked for; test-model was trained for 256/],
+    ['a vocabulary that is too large', { tokenizerBytes: 10_000_000 }, /tokenizer of test-model does not fit/],
     ['KV below one context', { kvTokens: 255 }, /255 tokens of KV cannot hold one sequence of 256/],
   ])('refuses %s by name', (_name, overrides, message) => {
     expect(() => planStages(request(overrides), planArena)).toThrow(message);
