@@ -92,7 +92,15 @@ it.each([0, 2, 1.5])('refuses version %d by number', (version) => {
   expect(error).toEqual({ code: 'version', message: expect.stringContaining(`version ${version}`) as unknown });
 });
 
-it.each([null, undefined, 7, 'text', [], {}, [draft()], { ...draft(), version: '1' }])('refuses %j', (json) => {
+it.each([
+  ['null', null],
+  ['undefined', undefined],
+  ['a number', 7],
+  ['a text', 'text'],
+  ['a list', [draft()]],
+  ['an empty object', {}],
+  ['a version that is a text', { ...draft(), version: '1' }],
+])('refuses %s', (_name, json) => {
   expect(errorOf(json)).toMatchObject({ code: 'invalid' });
 });
 
