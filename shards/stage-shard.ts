@@ -38,8 +38,8 @@ export interface ShardHealth {
   readonly stageIndex: number;
   readonly stageCount: number;
   readonly isOpen: boolean;
-  /** Why the last epoch ended, for people; null when none has. */
-  readonly lastFailure: string | null;
+  /** Why the last epoch ended, for people. */
+  readonly lastClose: string;
 }
 
 /**
@@ -89,11 +89,11 @@ export class StageShard extends DurableObject<StageEnv> {
 
   health(): ShardHealth {
     const { stageIndex, stageCount } = this.#assignment;
-    const { isOpen, lastFailure } =
+    const { isOpen, lastClose } =
       this.#role.kind === 'head'
-        ? { isOpen: this.#role.ring.isOpen, lastFailure: this.#role.ring.lastFailure?.message ?? null }
+        ? { isOpen: this.#role.ring.isOpen, lastClose: this.#role.ring.closeReason.message }
         : this.#role.node;
-    return { stageIndex, stageCount, isOpen, lastFailure };
+    return { stageIndex, stageCount, isOpen, lastClose };
   }
 
   /** Takes part in a new epoch: see `StageControl`. Every stage but the head. */

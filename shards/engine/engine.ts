@@ -175,7 +175,7 @@ export class HeadEngine implements HeadClient {
     }
     const opened = await this.#ring.open();
     if (!opened.ok) {
-      await this.#recover(opened.error, this.#scheduler.sequences);
+      await this.#recover(opened.error, null);
       return false;
     }
     if (!opened.value.kvKept) {
@@ -187,8 +187,7 @@ export class HeadEngine implements HeadClient {
   async #runStep(batch: MicroBatch): Promise<void> {
     const rows = await this.#ring.submit(batch.step);
     if (!rows.ok) {
-      const sequences = batch.scheduled.map(({ sequence }) => sequence);
-      await this.#recover(rows.error, sequences);
+      await this.#recover(rows.error, batch);
       return;
     }
     this.#numStepsTotal++;
@@ -218,7 +217,7 @@ export class HeadEngine implements HeadClient {
       const logits = this.#ring.logits(rows.subarray(start * hiddenSize, end * hiddenSize));
       if (logits === null) {
         // The ring closed meanwhile. What these rows would have said is computed again with the rest.
-        this.#scheduler.rewindAll();
+        await this.#recover(this.#ring.closeReason, batch);
         return;
       }
       const vocabSize = logits.length / (end - start);
@@ -328,18 +327,23 @@ export class HeadEngine implements HeadClient {
     }
   }
 
-  /** A ring broke under `sequences`, or did not open for them. Those that had enough of it end, the others go on. */
-  async #recover(failure: StageFailure, sequences: readonly Sequence[]): Promise<void> {
+  /**
+   * A ring did not open, or broke under a batch. Sequences that had enough of it end, the others are computed again.
+   * @param batch null when it did not open: then every sequence was kept waiting.
+   */
+  async #recover(failure: StageFailure, batch: MicroBatch | null): Promise<void> {
     this.#scheduler.rewindAll();
-    for (const sequence of sequences) {
+    const affected = batch?.scheduled.map(({ sequence }) => sequence) ?? this.#scheduler.sequences;
+    for (const sequence of affected) {
       sequence.numRingFailures++;
       if (!failure.retryable || sequence.numRingFailures > this.#limits.ringFailuresMax) {
         const message = `the ring failed ${sequence.numRingFailures} times: ${failure.message}`;
         this.#fail(sequence, { type: 'error', code: 'ring_failed', message, retryable: failure.retryable });
       }
     }
-    if (this.#numFailuresInRow > 0) {
-      await sleep(this.#clock, this.#limits.reopenDelayMs * 2 ** (this.#numFailuresInRow - 1));
+    if (this.#numFailuresInRow > 0 && this.#hasRunnable()) {
+      const delayMs = this.#limits.reopenDelayMs * 2 ** (this.#numFailuresInRow - 1);
+      await sleep(this.#clock, Math.min(delayMs, this.#limits.reopenDelayMsMax));
     }
     this.#numFailuresInRow++;
   }

@@ -15,6 +15,8 @@ export interface EngineLimits {
   readonly ringFailuresMax: number;
   /** Wait before the second opening in a row; doubled for each further one. */
   readonly reopenDelayMs: number;
+  /** Longest such wait: a client that is still there after it is better told. */
+  readonly reopenDelayMsMax: number;
 }
 
 export const ENGINE_LIMITS: EngineLimits = {
@@ -24,6 +26,7 @@ export const ENGINE_LIMITS: EngineLimits = {
   readerStallMs: 60_000,
   ringFailuresMax: 3,
   reopenDelayMs: 250,
+  reopenDelayMsMax: 4_000,
 };
 
 /** Bounds of one request. The gateway has checked the same against the wire; a shard trusts nobody. */

@@ -75,7 +75,7 @@ export class RingHead {
   #wantedEpoch: number | null = null;
   #open: OpenEpoch | null = null;
   #kvGenerations: readonly number[] | null = null;
-  #lastFailure: StageFailure | null = null;
+  #closeReason: StageFailure = { code: 'superseded', retryable: true, message: 'the ring has not been opened' };
 
   constructor(options: RingHeadOptions) {
     const { stageCount, stageIndex } = options.assignment;
@@ -104,9 +104,9 @@ export class RingHead {
     );
   }
 
-  /** What closed the last epoch, for people. */
-  get lastFailure(): StageFailure | null {
-    return this.#lastFailure;
+  /** What closed the last epoch; of a ring that has never been open, that it is closed. */
+  get closeReason(): StageFailure {
+    return this.#closeReason;
   }
 
   /** The model's shape, without opening the ring. */
@@ -231,8 +231,7 @@ export class RingHead {
   submit(step: RingStep): Promise<Result<Float32Array<ArrayBuffer>, StageFailure>> {
     const open = this.#open;
     if (open === null) {
-      const failure: StageFailure = { code: 'superseded', retryable: true, message: 'the ring is closed' };
-      return Promise.resolve(err(this.#lastFailure ?? failure));
+      return Promise.resolve(err(this.#closeReason));
     }
     const { runtime, config } = open.lease;
     const { hiddenSize } = config;
@@ -321,7 +320,7 @@ export class RingHead {
     const open = this.#open;
     this.#open = null;
     this.#wantedEpoch = null;
-    this.#lastFailure = failure;
+    this.#closeReason = failure;
     this.#options.host.release(this.#options.owner);
     this.#inbound.closeOthers(null, failure.message);
     open?.outbound?.close(failure.message);

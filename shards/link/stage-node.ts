@@ -46,7 +46,7 @@ export class StageNode {
   /** The epoch of the head's latest open call, whether or not it is active yet. */
   #wantedEpoch: number | null = null;
   #active: ActiveEpoch | null = null;
-  #lastFailure: string | null = null;
+  #lastClose = 'the stage has not been opened';
 
   constructor(options: StageNodeOptions) {
     this.#options = options;
@@ -65,8 +65,8 @@ export class StageNode {
   }
 
   /** Why the last epoch ended, for people. */
-  get lastFailure(): string | null {
-    return this.#lastFailure;
+  get lastClose(): string {
+    return this.#lastClose;
   }
 
   /** Takes a link that the previous stage opened. */
@@ -184,7 +184,7 @@ export class StageNode {
       return;
     }
     this.#wantedEpoch = null;
-    this.#lastFailure = reason;
+    this.#lastClose = reason;
     this.#inbound.closeOthers(null, reason);
     this.#deactivate(reason);
   }

@@ -105,26 +105,33 @@ export class RuntimeHost {
     while (this.#loadStartedMs !== null && clock.nowMs() - this.#loadStartedMs < LOAD_TAKEOVER_MS) {
       await sleep(clock, LOAD_POLL_MS);
     }
-    const manifest = await this.#readManifest(assets);
-    this.#runtime ??= this.#options.createRuntime(runtimeOptions(manifest, this.#options.assignment));
-    const runtime = this.#runtime;
-    if (this.#ready) {
-      return runtime;
+    if (this.#runtime !== null && this.#ready) {
+      return this.#runtime;
     }
     const startedMs = clock.nowMs();
     this.#loadStartedMs = startedMs;
     try {
-      const { layerStart, layerEnd, isHead } = runtime.options;
-      const weightView = runtime.weightView.bind(runtime);
-      await loadWeights({ manifest, layerStart, layerEnd, isHead, assets, weightView });
-      runtime.weightsReady();
-      this.#ready = true;
+      const manifest = await this.#readManifest(assets);
+      // Once, also when a load is taken over: there is no room for two.
+      this.#runtime ??= this.#options.createRuntime(runtimeOptions(manifest, this.#options.assignment));
+      await this.#fill(this.#runtime, manifest, assets);
+      return this.#runtime;
     } finally {
       if (this.#loadStartedMs === startedMs) {
         this.#loadStartedMs = null;
       }
     }
-    return runtime;
+  }
+
+  async #fill(runtime: StageRuntime, manifest: Manifest, assets: AssetSource): Promise<void> {
+    // A load that was taken over may get here after the other one is done.
+    if (!this.#ready) {
+      const { layerStart, layerEnd, isHead } = runtime.options;
+      const weightView = runtime.weightView.bind(runtime);
+      await loadWeights({ manifest, layerStart, layerEnd, isHead, assets, weightView });
+      runtime.weightsReady();
+      this.#ready = true;
+    }
   }
 
   async #readManifest(assets: AssetSource): Promise<Manifest> {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { pagesForTokens } from '../../kv/page-table.ts';
 import { crc32 } from '../crc32.ts';
@@ -180,8 +180,8 @@ describe('frames', () => {
             }
           }
         });
-        // Returns or throws a FrameError; what it returns lies inside of the bytes, or `codeOf` would have thrown.
-        codeOf(forged);
+        // Another error than FrameError passes through `codeOf`, and so does a view that leaves the bytes.
+        expect(typeof codeOf(forged)).toBe('string');
       }),
       { numRuns: 2000 },
     );

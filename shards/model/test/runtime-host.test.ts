@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import { createStageRuntime } from '../../../wasm/host/stage-runtime.ts';
+import { loadKernels } from '../../../wasm/build.ts';
+import type { AssetSource } from '../../platform/assets.ts';
+import { systemEntropy } from '../../platform/system.ts';
+import { tinyRings } from '../../test/tiny-ring.ts';
+import { LEASE_STALE_MS, LOAD_TAKEOVER_MS, MANIFEST_BYTES_MAX, RuntimeHost } from '../runtime-host.ts';
+
+const rings = await tinyRings();
+const kernels = await loadKernels();
+const { assignments } = await rings.open();
+
+/** A clock that stands still but for what a test and the code's own waits add. */
+class WoundClock {
+  now = 0;
+  nowMs = (): number => this.now;
+  startTimer = (delayMs: number, callback: () => void): { cancel(): void } => {
+    const handle = setImmediate(() => {
+      this.now += delayMs;
+      callback();
+    });
+    return { cancel: () => clearImmediate(handle) };
+  };
+  yieldToEvents = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+}
+
+function createHost(overrides: Partial<(typeof assignments)[number]> = {}): { host: RuntimeHost; clock: WoundClock } {
+  const clock = new WoundClock();
+  const assignment = { ...(assignments[0] as (typeof assignments)[number]), ...overrides };
+  const host = new RuntimeHost({
+    assignment,
+    createRuntime: (options) => createStageRuntime(kernels, options),
+    clock,
+    entropy: systemEntropy,
+  });
+  return { host, clock };
+}
+
+function countingAssets(): AssetSource & { opened: string[] } {
+  const opened: string[] = [];
+  return {
+    opened,
+    open(name) {
+      opened.push(name);
+      return rings.assets.open(name);
+    },
+  };
+}
+
+describe('RuntimeHost', () => {
+  it('loads once for all owners, and lends to one at a time', async () => {
+    const { host, clock } = createHost();
+    const assets = countingAssets();
+    const first = await host.acquire('a', assets);
+    const numOpened = assets.opened.length;
+    expect(await host.acquire('b', assets)).toMatchObject({ ok: false, error: { code: 'busy', retryable: true } });
+    host.release('b');
+    expect(await host.acquire('b', assets)).toMatchObject({ error: { code: 'busy' } });
+    host.release('a');
+    const second = await host.acquire('b', assets);
+    expect(assets.opened).toHaveLength(numOpened);
+    expect(first.ok && second.ok && first.value.runtime === second.value.runtime).toBe(true);
+    clock.now += LEASE_STALE_MS - 1;
+    expect(await host.acquire('c', assets)).toMatchObject({ error: { code: 'busy' } });
+    clock.now += 1;
+    expect(await host.acquire('c', assets)).toMatchObject({ ok: true });
+  });
+
+  it('keeps a lease alive that is used', async () => {
+    const { host, clock } = createHost();
+    await host.acquire('a', rings.assets);
+    clock.now += LEASE_STALE_MS - 1;
+    host.touch('a');
+    clock.now += LEASE_STALE_MS - 1;
+    expect(await host.acquire('b', rings.assets)).toMatchObject({ error: { code: 'busy' } });
+  });
+
+  it('says by the generation whether the pages are still the same', async () => {
+    const { host } = createHost();
+    const generationOf = async (owner: string): Promise<number> => {
+      const acquired = await host.acquire(owner, rings.assets);
+      host.release(owner);
+      return acquired.ok ? acquired.value.kvGeneration : -1;
+    };
+    const first = await generationOf('a');
+    expect(await generationOf('a')).toBe(first);
+    expect(await generationOf('b')).not.toBe(first);
+    expect(await generationOf('a')).not.toBe(first);
+    expect(first).toBeGreaterThan(0);
+  });
+
+  it('takes a load over that never ends', async () => {
+    const { host, clock } = createHost();
+    const stuck: AssetSource = {
+      open: (name) => (name === 'manifest.json' ? rings.assets.open(name) : new Promise(() => {})),
+    };
+    void host.acquire('a', stuck);
+    await clock.yieldToEvents();
+    const taken = await host.acquire('a', rings.assets);
+    expect(taken.ok).toBe(true);
+    expect(clock.now).toBeGreaterThanOrEqual(LOAD_TAKEOVER_MS);
+  });
+
+  it('does not ask to try again where only a deployment helps', async () => {
+    const assetsWith = (manifest: Uint8Array<ArrayBuffer> | null): AssetSource => ({
+      open: () => Promise.resolve(manifest && new Response(manifest).body),
+    });
+    const failures = [
+      await createHost().host.acquire('a', assetsWith(null)),
+      await createHost().host.acquire('a', assetsWith(new TextEncoder().encode('{}'))),
+      await createHost().host.acquire('a', assetsWith(new Uint8Array(MANIFEST_BYTES_MAX + 1))),
+      await createHost({ layerEnd: 99 }).host.acquire('a', rings.assets),
+    ];
+    for (const failure of failures) {
+      expect(failure).toMatchObject({ ok: false, error: { code: 'weights', retryable: false } });
+    }
+    const unreachable: AssetSource = { open: () => Promise.reject(new Error('no answer')) };
+    expect(await createHost().host.acquire('a', unreachable)).toMatchObject({ error: { retryable: true } });
+  });
+});
