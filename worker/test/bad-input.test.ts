@@ -239,11 +239,15 @@ describe('a body that is too large', () => {
 
   it('is not read to its end', async () => {
     let numPulled = 0;
+    let isCancelled = false;
     const chunk = new Uint8Array(64 * 1024).fill(0x20);
     const body = new ReadableStream<Uint8Array>({
       pull(controller) {
         numPulled++;
         controller.enqueue(chunk);
+      },
+      cancel() {
+        isCancelled = true;
       },
     });
     const init: RequestInit & { duplex: string } = {
@@ -253,6 +257,7 @@ describe('a body that is too large', () => {
       duplex: 'half',
     };
     await expectError(await newGateway().app.request(CHAT, init), 413, null, 'body_too_large');
+    expect(isCancelled).toBe(true);
     expect(numPulled).toBeLessThan(LIMITS.bodyBytesMax / chunk.length + 5);
   });
 

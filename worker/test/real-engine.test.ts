@@ -171,6 +171,7 @@ describe('completions', () => {
     const choices = chunks.map((chunk) => chunk.choices[0]);
     expect(choices.map((choice) => choice.text).join('')).toBe(answer.choices[0].text);
     expect(choices.flatMap((choice) => choice.logprobs?.tokens ?? [])).toEqual(answer.choices[0].logprobs.tokens);
+    expect(answer.choices[0].logprobs.text_offset[answer.usage.prompt_tokens]).toBe(PROMPT.length);
     expect(choices.flatMap((choice) => choice.logprobs?.text_offset ?? [])).toEqual(
       answer.choices[0].logprobs.text_offset,
     );

@@ -70,7 +70,7 @@ describe('encode', () => {
 
   it('does not make a special token out of an unknown byte or a whole word', () => {
     const [endOfText] = SPECIALS;
-    const vocab = { ...(json.model['vocab'] as Record<string, number>), sop: 300 };
+    const vocab = { ...(json.model['vocab'] as Record<string, number>), [`${endOfText}`]: 0, sop: 300 };
     const { Ā: _null, ...withoutNull } = vocab as Record<string, number>;
     const tokenizer = createTextTokenizer({
       ...json,
@@ -79,6 +79,7 @@ describe('encode', () => {
     });
     const tokens = tokenizer.encode('sop\u0000');
     expect(tokens.filter((tokenId) => tokenizer.isSpecial(tokenId))).toEqual([]);
+    expect(tokens.every((tokenId) => Number.isInteger(tokenId))).toBe(true);
     expect(detokenize(tokenizer, tokens)).toBe('sop');
   });
 
