@@ -35,20 +35,24 @@ export interface KernelBuild {
   readonly wasBuilt: boolean;
 }
 
-/** Builds what is out of date. Safe to call at the same time from several processes. @throws on a compile error. */
-export async function buildKernels(): Promise<KernelBuild> {
-  const build = { wasmPath: join(BUILD_FOLDER, WASM_FILE), textPath: join(BUILD_FOLDER, TEXT_FILE) };
+/**
+ * Builds what is out of date. Safe to call at the same time from several processes.
+ * @throws Error with the compiler's messages when the sources do not compile
+ */
+export async function buildKernels(folder: string = BUILD_FOLDER): Promise<KernelBuild> {
+  const build = { wasmPath: join(folder, WASM_FILE), textPath: join(folder, TEXT_FILE) };
+  const stampPath = join(folder, STAMP_FILE);
   const sourcesSha256 = await hashSources();
-  if (await isFresh(build.wasmPath, sourcesSha256)) return { ...build, wasBuilt: false };
+  if (await isFresh(stampPath, build.wasmPath, sourcesSha256)) return { ...build, wasBuilt: false };
   const outputs = await compile();
   const wasm = outputs.get(WASM_FILE);
   const text = outputs.get(TEXT_FILE);
   if (!(wasm instanceof Uint8Array) || text === undefined) throw new Error(`asc wrote no ${WASM_FILE}`);
-  await mkdir(BUILD_FOLDER, { recursive: true });
+  await mkdir(folder, { recursive: true });
   await writeAtomically(build.textPath, text);
   await writeAtomically(build.wasmPath, wasm);
   // Last: whoever finds this stamp finds the files that it names.
-  await writeAtomically(join(BUILD_FOLDER, STAMP_FILE), JSON.stringify({ sourcesSha256, wasmSha256: sha256(wasm) }));
+  await writeAtomically(stampPath, JSON.stringify({ sourcesSha256, wasmSha256: sha256(wasm) }));
   return { ...build, wasBuilt: true };
 }
 
@@ -67,9 +71,9 @@ async function hashSources(): Promise<string> {
   return hash.digest('hex');
 }
 
-async function isFresh(wasmPath: string, sourcesSha256: string): Promise<boolean> {
+async function isFresh(stampPath: string, wasmPath: string, sourcesSha256: string): Promise<boolean> {
   try {
-    const stamp: unknown = JSON.parse(await readFile(join(BUILD_FOLDER, STAMP_FILE), 'utf8'));
+    const stamp: unknown = JSON.parse(await readFile(stampPath, 'utf8'));
     const wasmSha256 = sha256(await readFile(wasmPath));
     return JSON.stringify(stamp) === JSON.stringify({ sourcesSha256, wasmSha256 });
   } catch {

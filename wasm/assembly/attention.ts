@@ -1,33 +1,39 @@
 /**
  * Attention of one token over its sequence's paged, int8 keys and values, for the query heads that share a KV head.
  *
- * Queries and softmax weights are quantised to 16 bits, so that both products are exact integer dot products
- * (`i32x4.dot_i16x8_s`); what is summed in f32 is summed in the order of positions. So the result depends on the token's
- * own query and its sequence alone, whatever the step holds besides. Keys are read once for all heads, then values once.
+ * Queries and softmax weights are quantised to 14 bits and cut into two 7-bit halves, so that both products are exact
+ * relaxed dot products with the int8 keys and values. What is summed in f32 is summed in the order of positions. So the
+ * result depends on the token's own query and its sequence alone, whatever the step holds besides. Keys are read once
+ * for all heads, then values once.
  */
 import { exp__simd128 } from './exp';
 import { scalesOffset, valuesOffset } from './kv-write';
 import { maxLane, sumLanes } from './lanes';
 import {
   F32_BYTES,
-  I16_BYTES,
-  KEY_PAIR_BYTES,
-  KV_PAIR,
+  KV_QUAD,
+  KV_QUAD_BYTES,
   PAGE_TOKENS,
   PAGE_TOKENS_F32_BYTES,
-  QUERY_FACTOR_BYTES,
-  VALUE_PAIR_BYTES,
+  QUERY_BYTES_PER_DIM,
+  QUERY_FACTOR,
+  QUERY_POWER_SUMS,
+  QUERY_SCORE_MAX,
+  QUERY_STATE_BYTES,
   VALUE_QUAD_BYTES,
-  VALUE_QUAD_DIMS,
 } from './layout';
 import { absMax__simd128, inverseScale, quantise4, scaleOf } from './quantise';
 
-const QUANT16_MAX: f32 = 32767;
-const PAGE_TABLE_ENTRY_BYTES: usize = 4;
-const PAIRS_PER_VECTOR_BYTES: usize = 8;
-const PAGE_TOKENS_I16_BYTES: usize = PAGE_TOKENS * I16_BYTES;
-/** Vectors of four tokens in a page. */
-const QUADS_PER_PAGE: i32 = PAGE_TOKENS / 4;
+/** Largest magnitude of a query's quants: with the bias, they fill 14 bits. */
+export const QUERY_QUANT_MAX: f32 = 8191;
+/** Added to a query's quants, since a 7-bit half cannot be negative; its share of each dot product is taken off again. */
+const QUERY_BIAS: i32 = 8192;
+/** Softmax weights are not negative and need no bias. */
+export const WEIGHT_QUANT_MAX: f32 = 16383;
+const HALF_BITS: i32 = 7;
+const HALF_MASK: i32 = 0x7f;
+export const PAGE_TABLE_ENTRY_BYTES: usize = 4;
+const VECTOR_BYTES: usize = 16;
 
 /**
  * @param heads f32 `[numHeads][headDim]`: the rotated queries, replaced by the result
@@ -35,9 +41,8 @@ const QUADS_PER_PAGE: i32 = PAGE_TOKENS / 4;
  * @param pageTable u32 page index for each 16 positions
  * @param length positions attended to, the token's own the last
  * @param scoreScale 1 / sqrt(headDim)
- * @param queries scratch, `numHeads * (2 * headDim + QUERY_FACTOR_BYTES)` bytes
+ * @param queries scratch: for each head its quants and `QUERY_STATE_BYTES`, then `KEY_BIAS_BYTES`
  * @param scores scratch, f32 `[numHeads][scoresStride]`; `scoresStride` a multiple of 16, at least `length`
- * @param weights scratch, i16 `[numHeads][scoresStride]`
  */
 export function f32_kv8_attention__simd128(
   heads: usize,
@@ -50,173 +55,221 @@ export function f32_kv8_attention__simd128(
   scoreScale: f32,
   queries: usize,
   scores: usize,
-  weights: usize,
   scoresStride: i32,
 ): void {
   const numPages = (length + PAGE_TOKENS - 1) / PAGE_TOKENS;
-  const queryBytes: usize = headDim * I16_BYTES + QUERY_FACTOR_BYTES;
+  const queryBytes: usize = headDim * QUERY_BYTES_PER_DIM + QUERY_STATE_BYTES;
   const headBytes: usize = headDim * F32_BYTES;
   const scoresBytes: usize = scoresStride * F32_BYTES;
-  const weightsBytes: usize = scoresStride * I16_BYTES;
+  const keyBias = queries + numHeads * queryBytes;
   for (let head = 0; head < numHeads; head++) {
-    quantiseQuery__simd128(queries + head * queryBytes, heads + head * headBytes, headDim, scoreScale);
+    quantiseQuery(queries + head * queryBytes, heads + head * headBytes, headDim, scoreScale);
   }
   for (let page = 0; page < numPages; page++) {
     const keys = headPages + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
+    sumKeys(keyBias, keys, headDim);
     for (let head = 0; head < numHeads; head++) {
       const to = scores + head * scoresBytes + page * PAGE_TOKENS_F32_BYTES;
-      scorePage__simd128(to, queries + head * queryBytes, keys, headDim);
+      scorePage(to, queries + head * queryBytes, keys, keyBias, headDim);
     }
   }
   for (let head = 0; head < numHeads; head++) {
-    const headScores = scores + head * scoresBytes;
-    maskPadding(headScores, length);
-    const factor = softmax__simd128(
-      weights + head * weightsBytes,
-      headScores,
-      headPages + scalesOffset(headDim) + PAGE_TOKENS_F32_BYTES,
-      pageBytes,
-      pageTable,
-      numPages,
-    );
-    // The query's own factor is no longer needed: its place keeps the result's.
-    store<f32>(queries + head * queryBytes + headDim * I16_BYTES, factor);
+    startSoftmax(queries + head * queryBytes, scores + head * scoresBytes, headDim, length);
   }
   memory.fill(heads, 0, numHeads * headBytes);
   for (let page = 0; page < numPages; page++) {
     const pageAt = headPages + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
     for (let head = 0; head < numHeads; head++) {
-      const from = weights + head * weightsBytes + page * PAGE_TOKENS_I16_BYTES;
-      addValues__simd128(heads + head * headBytes, from, pageAt + valuesOffset(headDim), headDim);
+      const from = scores + head * scoresBytes + page * PAGE_TOKENS_F32_BYTES;
+      addPage(heads + head * headBytes, queries + head * queryBytes, from, pageAt, headDim);
     }
   }
   for (let head = 0; head < numHeads; head++) {
-    const factor = load<f32>(queries + head * queryBytes + headDim * I16_BYTES);
-    scale__simd128(heads + head * headBytes, factor, headDim);
+    const state = queries + head * queryBytes + headDim * QUERY_BYTES_PER_DIM;
+    divide(heads + head * headBytes, sumLanes(v128.load(state, QUERY_POWER_SUMS)), headDim);
   }
 }
 
-function quantiseQuery__simd128(output: usize, query: usize, headDim: i32, scoreScale: f32): void {
+/** Writes the halves of a query's quants, and its factor. */
+function quantiseQuery(output: usize, query: usize, headDim: i32, scoreScale: f32): void {
   const largest = absMax__simd128(query, headDim);
-  const inverse = f32x4.splat(inverseScale(largest, QUANT16_MAX));
-  for (let dim = 0; dim < headDim; dim += 8) {
-    const low = quantise4(v128.load(query + dim * F32_BYTES), inverse);
-    const high = quantise4(v128.load(query + dim * F32_BYTES, 16), inverse);
-    v128.store(output + dim * I16_BYTES, i16x8.narrow_i32x4_s(low, high));
+  const inverse = f32x4.splat(inverseScale(largest, QUERY_QUANT_MAX));
+  for (let dim = 0; dim < headDim; dim += (2 * VECTOR_BYTES) / F32_BYTES) {
+    const from = query + dim * F32_BYTES;
+    const quants = i16x8.narrow_i32x4_s(
+      quantise4(v128.load(from), inverse),
+      quantise4(v128.load(from, VECTOR_BYTES), inverse),
+    );
+    const biased = i16x8.add(quants, i16x8.splat(<i16>QUERY_BIAS));
+    v128.store64_lane(output + dim, narrowHalf(i16x8.shr_u(biased, HALF_BITS)), 0);
+    v128.store64_lane(output + headDim + dim, narrowHalf(v128.and(biased, i16x8.splat(<i16>HALF_MASK))), 0);
   }
-  store<f32>(output + headDim * I16_BYTES, scaleOf(largest, QUANT16_MAX) * scoreScale);
+  const state = output + headDim * QUERY_BYTES_PER_DIM;
+  store<f32>(state, scaleOf(largest, QUERY_QUANT_MAX) * scoreScale, QUERY_FACTOR);
 }
 
-/** Scores of one query with the 16 keys of a page. No overflow: 32767 * 127 * headDim < 2^31 for headDim <= 512. */
-function scorePage__simd128(output: usize, query: usize, keys: usize, headDim: i32): void {
-  let dot0 = i32x4.splat(0);
-  let dot1 = i32x4.splat(0);
-  let dot2 = i32x4.splat(0);
-  let dot3 = i32x4.splat(0);
-  let pairs = keys;
-  const end = query + headDim * I16_BYTES;
-  for (let at = query; at < end; at += KV_PAIR * I16_BYTES) {
-    const pair = v128.load32_splat(at);
-    dot0 = i32x4.add(dot0, i32x4.dot_i16x8_s(v128.load8x8_s(pairs), pair));
-    dot1 = i32x4.add(dot1, i32x4.dot_i16x8_s(v128.load8x8_s(pairs, PAIRS_PER_VECTOR_BYTES), pair));
-    dot2 = i32x4.add(dot2, i32x4.dot_i16x8_s(v128.load8x8_s(pairs, 2 * PAIRS_PER_VECTOR_BYTES), pair));
-    dot3 = i32x4.add(dot3, i32x4.dot_i16x8_s(v128.load8x8_s(pairs, 3 * PAIRS_PER_VECTOR_BYTES), pair));
-    pairs += KEY_PAIR_BYTES;
+function narrowHalf(halves: v128): v128 {
+  return i8x16.narrow_i16x8_u(halves, halves);
+}
+
+/** What the queries' bias adds to the dot product with each of the 16 keys: the key's sum times the bias. */
+function sumKeys(output: usize, keys: usize, headDim: i32): void {
+  const one = i8x16.splat(1);
+  let sum0 = i32x4.splat(0);
+  let sum1 = i32x4.splat(0);
+  let sum2 = i32x4.splat(0);
+  let sum3 = i32x4.splat(0);
+  for (let quad = 0, end = headDim / KV_QUAD; quad < end; quad++) {
+    sum0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(keys), one, sum0);
+    sum1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(keys, VECTOR_BYTES), one, sum1);
+    sum2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(keys, 2 * VECTOR_BYTES), one, sum2);
+    sum3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(keys, 3 * VECTOR_BYTES), one, sum3);
+    keys += KV_QUAD_BYTES;
   }
-  const factor = v128.load32_splat(end);
+  const bias = i32x4.splat(QUERY_BIAS);
+  v128.store(output, i32x4.mul(sum0, bias));
+  v128.store(output, i32x4.mul(sum1, bias), VECTOR_BYTES);
+  v128.store(output, i32x4.mul(sum2, bias), 2 * VECTOR_BYTES);
+  v128.store(output, i32x4.mul(sum3, bias), 3 * VECTOR_BYTES);
+}
+
+/** Scores of one query with the 16 keys of a page. No overflow: 16383 * 128 * headDim < 2^31 for headDim <= 512. */
+function scorePage(output: usize, query: usize, keys: usize, keyBias: usize, headDim: i32): void {
+  let high0 = i32x4.splat(0);
+  let high1 = i32x4.splat(0);
+  let high2 = i32x4.splat(0);
+  let high3 = i32x4.splat(0);
+  let low0 = i32x4.splat(0);
+  let low1 = i32x4.splat(0);
+  let low2 = i32x4.splat(0);
+  let low3 = i32x4.splat(0);
+  let at = keys;
+  for (let dim = 0; dim < headDim; dim += KV_QUAD) {
+    const high = v128.load32_splat(query + dim);
+    const low = v128.load32_splat(query + headDim + dim);
+    const keys0 = v128.load(at);
+    const keys1 = v128.load(at, VECTOR_BYTES);
+    const keys2 = v128.load(at, 2 * VECTOR_BYTES);
+    const keys3 = v128.load(at, 3 * VECTOR_BYTES);
+    high0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(keys0, high, high0);
+    low0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(keys0, low, low0);
+    high1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(keys1, high, high1);
+    low1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(keys1, low, low1);
+    high2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(keys2, high, high2);
+    low2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(keys2, low, low2);
+    high3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(keys3, high, high3);
+    low3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(keys3, low, low3);
+    at += KV_QUAD_BYTES;
+  }
+  const factor = v128.load32_splat(query + headDim * QUERY_BYTES_PER_DIM, QUERY_FACTOR);
   const scales = keys + scalesOffset(headDim);
-  storeScores(output, dot0, scales, factor);
-  storeScores(output + sizeof<v128>(), dot1, scales + sizeof<v128>(), factor);
-  storeScores(output + 2 * sizeof<v128>(), dot2, scales + 2 * sizeof<v128>(), factor);
-  storeScores(output + 3 * sizeof<v128>(), dot3, scales + 3 * sizeof<v128>(), factor);
+  storeScores(output, 0, high0, low0, keyBias, scales, factor);
+  storeScores(output, VECTOR_BYTES, high1, low1, keyBias, scales, factor);
+  storeScores(output, 2 * VECTOR_BYTES, high2, low2, keyBias, scales, factor);
+  storeScores(output, 3 * VECTOR_BYTES, high3, low3, keyBias, scales, factor);
 }
 
-function storeScores(output: usize, dot: v128, scales: usize, factor: v128): void {
-  v128.store(output, f32x4.mul(f32x4.convert_i32x4_s(dot), f32x4.mul(v128.load(scales), factor)));
+function storeScores(
+  output: usize,
+  offset: usize,
+  high: v128,
+  low: v128,
+  keyBias: usize,
+  scales: usize,
+  factor: v128,
+): void {
+  const dot = i32x4.sub(joinHalves(high, low), v128.load(keyBias + offset));
+  const scaled = f32x4.mul(v128.load(scales + offset), factor);
+  v128.store(output + offset, f32x4.mul(f32x4.convert_i32x4_s(dot), scaled));
 }
 
-/** The rest of the last page holds what earlier owners of the page left there: it must not be seen. */
-function maskPadding(scores: usize, length: i32): void {
+function joinHalves(high: v128, low: v128): v128 {
+  return i32x4.add(i32x4.shl(high, HALF_BITS), low);
+}
+
+/** Masks what lies beyond the sequence in its last page, finds the largest score, and clears the sums. */
+function startSoftmax(query: usize, scores: usize, headDim: i32, length: i32): void {
+  let end = scores + length * F32_BYTES;
+  // The rest of the last page holds what earlier owners of the page left there: it must not be seen.
   for (let position = length; position % PAGE_TOKENS != 0; position++) {
-    store<f32>(scores + position * F32_BYTES, -Infinity);
+    store<f32>(end, -Infinity);
+    end += F32_BYTES;
   }
+  let largest = f32x4.splat(-Infinity);
+  for (let at = scores; at < end; at += VECTOR_BYTES) largest = f32x4.pmax(v128.load(at), largest);
+  const state = query + headDim * QUERY_BYTES_PER_DIM;
+  store<f32>(state, maxLane(largest), QUERY_SCORE_MAX);
+  v128.store(state, f32x4.splat(0), QUERY_POWER_SUMS);
 }
 
 /**
- * weights = e^(score - max) * value scale, as 16-bit quants; `scores` is overwritten.
- * @param valueScales those of page 0
- * @returns what turns the integer sum of weight * value into the result: weight scale / sum of e^(score - max)
+ * Adds a page's e^(score - largest) * value to `output`, and the powers to the head's sums. The scale of each value goes
+ * into its weight, and the page's weights get a scale of their own: a long tail of small weights stays as exact as the
+ * large ones are.
  */
-function softmax__simd128(
-  weights: usize,
-  scores: usize,
-  valueScales: usize,
-  pageBytes: usize,
-  pageTable: usize,
-  numPages: i32,
-): f32 {
-  const end = scores + numPages * PAGE_TOKENS_F32_BYTES;
-  let largest = f32x4.splat(-Infinity);
-  for (let at = scores; at < end; at += sizeof<v128>()) largest = f32x4.pmax(v128.load(at), largest);
-  const largestScore = f32x4.splat(maxLane(largest));
-
-  let sum = f32x4.splat(0);
-  let largestWeight = f32x4.splat(0);
-  let at = scores;
-  for (let page = 0; page < numPages; page++) {
-    let scales = valueScales + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
-    for (let quad = 0; quad < QUADS_PER_PAGE; quad++) {
-      const power = exp__simd128(f32x4.sub(v128.load(at), largestScore));
-      sum = f32x4.add(sum, power);
-      // The scale of a masked position may be anything, NaN included.
-      const weight = v128.and(f32x4.mul(power, v128.load(scales)), f32x4.ne(power, f32x4.splat(0)));
-      largestWeight = f32x4.pmax(weight, largestWeight);
-      v128.store(at, weight);
-      at += sizeof<v128>();
-      scales += sizeof<v128>();
-    }
-  }
-
-  const weightMax = maxLane(largestWeight);
-  const inverse = f32x4.splat(inverseScale(weightMax, QUANT16_MAX));
-  let to = weights;
-  for (at = scores; at < end; at += 2 * sizeof<v128>()) {
-    const low = quantise4(v128.load(at), inverse);
-    const high = quantise4(v128.load(at, 16), inverse);
-    v128.store(to, i16x8.narrow_i32x4_s(low, high));
-    to += sizeof<v128>();
-  }
-  return scaleOf(weightMax, QUANT16_MAX) / sumLanes(sum);
+function addPage(output: usize, query: usize, scores: usize, page: usize, headDim: i32): void {
+  const state = query + headDim * QUERY_BYTES_PER_DIM;
+  const largest = v128.load32_splat(state, QUERY_SCORE_MAX);
+  const scales = page + scalesOffset(headDim) + PAGE_TOKENS_F32_BYTES;
+  const power0 = exp__simd128(f32x4.sub(v128.load(scores), largest));
+  const power1 = exp__simd128(f32x4.sub(v128.load(scores, VECTOR_BYTES), largest));
+  const power2 = exp__simd128(f32x4.sub(v128.load(scores, 2 * VECTOR_BYTES), largest));
+  const power3 = exp__simd128(f32x4.sub(v128.load(scores, 3 * VECTOR_BYTES), largest));
+  const sums = f32x4.add(f32x4.add(v128.load(state, QUERY_POWER_SUMS), power0), power1);
+  v128.store(state, f32x4.add(f32x4.add(sums, power2), power3), QUERY_POWER_SUMS);
+  const weight0 = weigh(power0, v128.load(scales));
+  const weight1 = weigh(power1, v128.load(scales, VECTOR_BYTES));
+  const weight2 = weigh(power2, v128.load(scales, 2 * VECTOR_BYTES));
+  const weight3 = weigh(power3, v128.load(scales, 3 * VECTOR_BYTES));
+  const weightMax = maxLane(f32x4.pmax(f32x4.pmax(weight0, weight1), f32x4.pmax(weight2, weight3)));
+  const inverse = f32x4.splat(inverseScale(weightMax, WEIGHT_QUANT_MAX));
+  const first = i16x8.narrow_i32x4_s(quantise4(weight0, inverse), quantise4(weight1, inverse));
+  const last = i16x8.narrow_i32x4_s(quantise4(weight2, inverse), quantise4(weight3, inverse));
+  const high = i8x16.narrow_i16x8_u(i16x8.shr_u(first, HALF_BITS), i16x8.shr_u(last, HALF_BITS));
+  const mask = i16x8.splat(<i16>HALF_MASK);
+  const low = i8x16.narrow_i16x8_u(v128.and(first, mask), v128.and(last, mask));
+  addValues(output, high, low, scaleOf(weightMax, WEIGHT_QUANT_MAX), page + valuesOffset(headDim), headDim);
 }
 
-/** Adds a page's weight * value to `sums`. The integer sum of a page is below 16 * 32767 * 127 < 2^27. */
-function addValues__simd128(sums: usize, weights: usize, values: usize, headDim: i32): void {
-  const pair0 = v128.load32_splat(weights);
-  const pair1 = v128.load32_splat(weights, 4);
-  const pair2 = v128.load32_splat(weights, 8);
-  const pair3 = v128.load32_splat(weights, 12);
-  const pair4 = v128.load32_splat(weights, 16);
-  const pair5 = v128.load32_splat(weights, 20);
-  const pair6 = v128.load32_splat(weights, 24);
-  const pair7 = v128.load32_splat(weights, 28);
-  for (let quad = 0, end = headDim / VALUE_QUAD_DIMS; quad < end; quad++) {
-    let dot = i32x4.dot_i16x8_s(v128.load8x8_s(values), pair0);
-    dot = i32x4.add(dot, i32x4.dot_i16x8_s(v128.load8x8_s(values, VALUE_PAIR_BYTES), pair1));
-    dot = i32x4.add(dot, i32x4.dot_i16x8_s(v128.load8x8_s(values, 2 * VALUE_PAIR_BYTES), pair2));
-    dot = i32x4.add(dot, i32x4.dot_i16x8_s(v128.load8x8_s(values, 3 * VALUE_PAIR_BYTES), pair3));
-    dot = i32x4.add(dot, i32x4.dot_i16x8_s(v128.load8x8_s(values, 4 * VALUE_PAIR_BYTES), pair4));
-    dot = i32x4.add(dot, i32x4.dot_i16x8_s(v128.load8x8_s(values, 5 * VALUE_PAIR_BYTES), pair5));
-    dot = i32x4.add(dot, i32x4.dot_i16x8_s(v128.load8x8_s(values, 6 * VALUE_PAIR_BYTES), pair6));
-    dot = i32x4.add(dot, i32x4.dot_i16x8_s(v128.load8x8_s(values, 7 * VALUE_PAIR_BYTES), pair7));
-    v128.store(sums, f32x4.add(v128.load(sums), f32x4.convert_i32x4_s(dot)));
-    values += VALUE_QUAD_BYTES;
-    sums += sizeof<v128>();
+/** The scale of a masked position may be anything, NaN included. */
+function weigh(power: v128, scales: v128): v128 {
+  return v128.and(f32x4.mul(power, scales), f32x4.ne(power, f32x4.splat(0)));
+}
+
+/** `high` and `low` hold the halves of 16 tokens' weights. The integer sum is below 16 * 16383 * 127 < 2^25. */
+function addValues(output: usize, high: v128, low: v128, factor: f32, values: usize, headDim: i32): void {
+  const high0 = i8x16.shuffle(high, high, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
+  const high1 = i8x16.shuffle(high, high, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
+  const high2 = i8x16.shuffle(high, high, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11);
+  const high3 = i8x16.shuffle(high, high, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15);
+  const low0 = i8x16.shuffle(low, low, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
+  const low1 = i8x16.shuffle(low, low, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
+  const low2 = i8x16.shuffle(low, low, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11);
+  const low3 = i8x16.shuffle(low, low, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15);
+  const factors = f32x4.splat(factor);
+  for (let quad = 0, end = headDim / KV_QUAD; quad < end; quad++) {
+    const values0 = v128.load(values);
+    const values1 = v128.load(values, VALUE_QUAD_BYTES);
+    const values2 = v128.load(values, 2 * VALUE_QUAD_BYTES);
+    const values3 = v128.load(values, 3 * VALUE_QUAD_BYTES);
+    let dotHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(values0, high0, i32x4.splat(0));
+    let dotLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(values0, low0, i32x4.splat(0));
+    dotHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(values1, high1, dotHigh);
+    dotLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(values1, low1, dotLow);
+    dotHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(values2, high2, dotHigh);
+    dotLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(values2, low2, dotLow);
+    dotHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(values3, high3, dotHigh);
+    dotLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(values3, low3, dotLow);
+    const sum = f32x4.mul(f32x4.convert_i32x4_s(joinHalves(dotHigh, dotLow)), factors);
+    v128.store(output, f32x4.add(v128.load(output), sum));
+    values += KV_QUAD_BYTES;
+    output += VECTOR_BYTES;
   }
 }
 
-function scale__simd128(values: usize, factor: f32, size: i32): void {
-  const splat = f32x4.splat(factor);
-  for (let at = values, end = values + size * F32_BYTES; at < end; at += sizeof<v128>()) {
-    v128.store(at, f32x4.mul(v128.load(at), splat));
+function divide(values: usize, divisor: f32, size: i32): void {
+  const divisors = f32x4.splat(divisor);
+  for (let at = values, end = values + size * F32_BYTES; at < end; at += VECTOR_BYTES) {
+    v128.store(at, f32x4.div(v128.load(at), divisors));
   }
 }

@@ -5,18 +5,17 @@
 import { absMax__scalar, absMax__simd128, inverseScale, QUANT8_MAX, quantise1, quantise16, scaleOf } from './quantise';
 import {
   F32_BYTES,
-  KEY_PAIR_BYTES,
   KV_HEAD_BYTES_PER_DIM,
-  KV_PAIR,
+  KV_QUAD,
+  KV_QUAD_BYTES,
   PAGE_TOKENS,
   PAGE_TOKENS_F32_BYTES,
-  VALUE_PAIR_BYTES,
   VALUE_QUAD_BYTES,
-  VALUE_QUAD_DIMS,
 } from './layout';
 
 /** Dimensions in one vector of int8. */
 const DIMS_PER_VECTOR: i32 = 16;
+const QUADS_PER_VECTOR: i32 = DIMS_PER_VECTOR / KV_QUAD;
 
 /** Where the values of a head start in its part of a page; the keys start at 0. */
 export function valuesOffset(headDim: i32): usize {
@@ -42,38 +41,34 @@ export function f32_kv8_write__simd128(page: usize, slot: i32, key: usize, value
   store<f32>(scales + PAGE_TOKENS_F32_BYTES, scaleOf(valueMax, QUANT8_MAX));
   const keyInverse = f32x4.splat(inverseScale(keyMax, QUANT8_MAX));
   const valueInverse = f32x4.splat(inverseScale(valueMax, QUANT8_MAX));
-  let keyAt = page + slot * KV_PAIR;
-  let valueAt = page + valuesOffset(headDim) + (slot / KV_PAIR) * VALUE_PAIR_BYTES + (slot % KV_PAIR);
+  let keyAt = page + slot * KV_QUAD;
+  let valueAt = page + valuesOffset(headDim) + (slot / KV_QUAD) * VALUE_QUAD_BYTES + (slot % KV_QUAD);
   for (let dim = 0; dim < headDim; dim += DIMS_PER_VECTOR) {
     storeKeys(keyAt, quantise16(key + dim * F32_BYTES, keyInverse));
     storeValues(valueAt, quantise16(value + dim * F32_BYTES, valueInverse));
-    keyAt += (DIMS_PER_VECTOR / KV_PAIR) * KEY_PAIR_BYTES;
-    valueAt += (DIMS_PER_VECTOR / VALUE_QUAD_DIMS) * VALUE_QUAD_BYTES;
+    keyAt += QUADS_PER_VECTOR * KV_QUAD_BYTES;
+    valueAt += QUADS_PER_VECTOR * KV_QUAD_BYTES;
   }
 }
 
-/** Eight pairs of dimensions of one key. */
+/** Four quads of dimensions of one key. */
 function storeKeys(to: usize, quants: v128): void {
-  v128.store16_lane(to, quants, 0);
-  v128.store16_lane(to, quants, 1, KEY_PAIR_BYTES);
-  v128.store16_lane(to, quants, 2, 2 * KEY_PAIR_BYTES);
-  v128.store16_lane(to, quants, 3, 3 * KEY_PAIR_BYTES);
-  v128.store16_lane(to, quants, 4, 4 * KEY_PAIR_BYTES);
-  v128.store16_lane(to, quants, 5, 5 * KEY_PAIR_BYTES);
-  v128.store16_lane(to, quants, 6, 6 * KEY_PAIR_BYTES);
-  v128.store16_lane(to, quants, 7, 7 * KEY_PAIR_BYTES);
+  v128.store32_lane(to, quants, 0);
+  v128.store32_lane(to, quants, 1, KV_QUAD_BYTES);
+  v128.store32_lane(to, quants, 2, 2 * KV_QUAD_BYTES);
+  v128.store32_lane(to, quants, 3, 3 * KV_QUAD_BYTES);
 }
 
 /** Four quads of dimensions of one value. */
 function storeValues(to: usize, quants: v128): void {
   let left = quants;
-  for (let quad = 0; quad < DIMS_PER_VECTOR / VALUE_QUAD_DIMS; quad++) {
+  for (let quad = 0; quad < QUADS_PER_VECTOR; quad++) {
     v128.store8_lane(to, left, 0);
-    v128.store8_lane(to, left, 1, KV_PAIR);
-    v128.store8_lane(to, left, 2, 2 * KV_PAIR);
-    v128.store8_lane(to, left, 3, 3 * KV_PAIR);
+    v128.store8_lane(to, left, 1, KV_QUAD);
+    v128.store8_lane(to, left, 2, 2 * KV_QUAD);
+    v128.store8_lane(to, left, 3, 3 * KV_QUAD);
     left = i8x16.shuffle(left, left, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
-    to += VALUE_QUAD_BYTES;
+    to += KV_QUAD_BYTES;
   }
 }
 
@@ -87,9 +82,10 @@ export function f32_kv8_write__scalar(page: usize, slot: i32, key: usize, value:
   const valueInverse = inverseScale(valueMax, QUANT8_MAX);
   const values = page + valuesOffset(headDim);
   for (let dim = 0; dim < headDim; dim++) {
-    const keyAt = page + (dim / KV_PAIR) * KEY_PAIR_BYTES + slot * KV_PAIR + (dim % KV_PAIR);
-    const quadAt = values + (dim / VALUE_QUAD_DIMS) * VALUE_QUAD_BYTES + (slot / KV_PAIR) * VALUE_PAIR_BYTES;
-    const valueAt = quadAt + (dim % VALUE_QUAD_DIMS) * KV_PAIR + (slot % KV_PAIR);
+    const quad = (dim / KV_QUAD) * KV_QUAD_BYTES;
+    const keyAt = page + quad + slot * KV_QUAD + (dim % KV_QUAD);
+    const tokens = values + quad + (slot / KV_QUAD) * VALUE_QUAD_BYTES;
+    const valueAt = tokens + (dim % KV_QUAD) * KV_QUAD + (slot % KV_QUAD);
     store<i8>(keyAt, <i8>quantise1(load<f32>(key + dim * F32_BYTES), keyInverse));
     store<i8>(valueAt, <i8>quantise1(load<f32>(value + dim * F32_BYTES), valueInverse));
   }

@@ -51,23 +51,30 @@ export const QD8_SPLIT_GROUP_BYTES = QD8_SPLIT_SCALE_OFFSET + F32_BYTES;
 
 export const PAGE_TOKENS = 16;
 export const PAGE_TOKENS_F32_BYTES = PAGE_TOKENS * F32_BYTES;
-/** Dimensions (of keys) or tokens (of values) that one i32 lane of `i32x4.dot_i16x8_s` takes. */
-export const KV_PAIR = 2;
-/** Bytes of one pair of key dimensions for all tokens of a page. */
-export const KEY_PAIR_BYTES = PAGE_TOKENS * KV_PAIR;
-/** Value dimensions that one vector of `i32x4.dot_i16x8_s` yields. */
-export const VALUE_QUAD_DIMS = 4;
-/** Bytes of one quad of value dimensions for a pair of tokens, and for all tokens of a page. */
-export const VALUE_PAIR_BYTES = VALUE_QUAD_DIMS * KV_PAIR;
-export const VALUE_QUAD_BYTES = VALUE_QUAD_DIMS * PAGE_TOKENS;
+/** Dimensions of keys, and dimensions and tokens of values, that lie together: what one lane of a dot product takes. */
+export const KV_QUAD = 4;
+/** Bytes of one quad of dimensions for all tokens of a page. */
+export const KV_QUAD_BYTES = KV_QUAD * PAGE_TOKENS;
+/** Bytes of one quad of value dimensions for a quad of tokens: a vector. */
+export const VALUE_QUAD_BYTES = KV_QUAD * KV_QUAD;
 /** The f32 scales of the 16 keys and of the 16 values of a head come after its quants. */
 export const KV_HEAD_SCALES_BYTES = PAGE_TOKENS_F32_BYTES * 2;
 /** Bytes of a KV head's quants in a page, for each element of headDim: a key and a value for each token. */
 export const KV_HEAD_BYTES_PER_DIM = PAGE_TOKENS * 2;
 
-/** Queries and attention weights are 16-bit quants. A query's f32 factor (scale and 1 / sqrt(headDim)) follows its quants. */
-export const I16_BYTES = 2;
-export const QUERY_FACTOR_BYTES = 16;
+// Scratch of attention ===============================================================================================
+
+/** Of each query head: the high, then the low 7 bits of its quants, `[headDim]` bytes each, and then these. */
+export const QUERY_BYTES_PER_DIM = 2;
+/** f32: from a dot product with quants of keys to a score, but for the key's scale. */
+export const QUERY_FACTOR = 0;
+/** f32: the largest score. */
+export const QUERY_SCORE_MAX = 4;
+/** Four f32: sums of e^(score - largest), of every fourth position. */
+export const QUERY_POWER_SUMS = 16;
+export const QUERY_STATE_BYTES = 32;
+/** After the last head: what the bias of the queries adds to the dot product with each key of a page, i32. */
+export const KEY_BIAS_BYTES = PAGE_TOKENS * 4;
 
 // Descriptors that the host writes: 4-byte little-endian fields ======================================================
 
@@ -100,14 +107,13 @@ export const STAGE_VALUES = 80;
 export const STAGE_GATE = 84;
 export const STAGE_UP = 88;
 export const STAGE_PROJECTED = 92;
-export const STAGE_QUERY_QUANTS = 96;
+export const STAGE_QUERY_SCRATCH = 96;
 export const STAGE_SCORES = 100;
-export const STAGE_SCORE_QUANTS = 104;
-export const STAGE_EMBEDDING = 108;
-export const STAGE_FINAL_NORM = 112;
-export const STAGE_LM_HEAD = 116;
-export const STAGE_INDICES = 120;
-export const STAGE_LOGITS = 124;
+export const STAGE_EMBEDDING = 104;
+export const STAGE_FINAL_NORM = 108;
+export const STAGE_LM_HEAD = 112;
+export const STAGE_INDICES = 116;
+export const STAGE_LOGITS = 120;
 export const STAGE_BYTES = 128;
 
 /** One layer: addresses of its tensors; a bias that the model lacks is 0. */

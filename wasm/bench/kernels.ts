@@ -7,14 +7,13 @@ import {
   ARENA_BASE,
   F32_BYTES,
   GROUP_COLS,
-  I16_BYTES,
   KV_HEAD_BYTES_PER_DIM,
   KV_HEAD_SCALES_BYTES,
   PAGE_TOKENS,
   QD8_GROUP_BYTES,
   QD8_SPLIT_GROUP_BYTES,
-  QUERY_FACTOR_BYTES,
 } from '../assembly/layout.ts';
+import { attentionScratchBytes } from '../host/arena.ts';
 import { instantiateKernels } from '../host/kernels.ts';
 import type { Kernels } from '../host/kernels.ts';
 import { packedBytes } from '../host/pack.ts';
@@ -94,16 +93,15 @@ function benchAttention({ kernels, memory, weights, inputs }: Bench): void {
     const numPages = Math.ceil(length / PAGE_TOKENS);
     new Uint8Array(memory.buffer, weights, numPages * pageBytes).fill(1);
     const queries = inputs + numHeads * headDim * F32_BYTES;
-    const pageTable = queries + numHeads * (headDim * I16_BYTES + QUERY_FACTOR_BYTES);
+    const pageTable = queries + attentionScratchBytes(numHeads, headDim);
     const scores = pageTable + numPages * F32_BYTES;
-    const scoreWeights = scores + numHeads * length * F32_BYTES;
     new Uint32Array(memory.buffer, pageTable, numPages).forEach((_, index, table) => (table[index] = index));
     const values = new Float32Array(memory.buffer, inputs, numHeads * headDim);
     const seconds = secondsPerCall(() => {
       values.fill(0.5);
       kernels.f32_kv8_attention__simd128(
         ...([inputs, numHeads, headDim, weights, pageBytes, pageTable, length, 0.125] as const),
-        ...([queries, scores, scoreWeights, length] as const),
+        ...([queries, scores, length] as const),
       );
     });
     const name = `f32_kv8_attention, 3 x 64, length ${length}`;

@@ -6,13 +6,14 @@ import {
   ARENA_BASE,
   F32_BYTES,
   GROUP_COLS,
-  I16_BYTES,
+  KEY_BIAS_BYTES,
   KV_HEAD_BYTES_PER_DIM,
   KV_HEAD_SCALES_BYTES,
   LAYER_BYTES,
   QD8_GROUP_BYTES,
   QD8_SPLIT_GROUP_BYTES,
-  QUERY_FACTOR_BYTES,
+  QUERY_BYTES_PER_DIM,
+  QUERY_STATE_BYTES,
   STAGE_BYTES,
   TOKEN_BYTES,
 } from '../assembly/layout.ts';
@@ -62,9 +63,8 @@ const SCRATCH_NAMES = [
   'gate',
   'up',
   'projected',
-  'queryQuants',
+  'queryScratch',
   'scores',
-  'scoreQuants',
   'logits',
 ] as const;
 export type ScratchName = (typeof SCRATCH_NAMES)[number];
@@ -89,6 +89,11 @@ export function pageBytes(options: StageRuntimeOptions): number {
   const { headDim, numKvHeads } = options.config;
   const headBytes = headDim * KV_HEAD_BYTES_PER_DIM + KV_HEAD_SCALES_BYTES;
   return (options.layerEnd - options.layerStart) * numKvHeads * headBytes;
+}
+
+/** Bytes of an attention kernel's `queries`, for the query heads of one KV head. */
+export function attentionScratchBytes(numHeads: number, headDim: number): number {
+  return numHeads * (headDim * QUERY_BYTES_PER_DIM + QUERY_STATE_BYTES) + KEY_BIAS_BYTES;
 }
 
 /** Assigns addresses. @throws AssertionError when the options cannot be served or exceed 32-bit memory. */
@@ -144,9 +149,8 @@ function scratchBytes(options: StageRuntimeOptions): Record<ScratchName, number>
     gate: perToken(intermediateSize),
     up: perToken(intermediateSize),
     projected: perToken(hiddenSize),
-    queryQuants: shape.queryHeadsPerKvHead * (headDim * I16_BYTES + QUERY_FACTOR_BYTES),
+    queryScratch: attentionScratchBytes(shape.queryHeadsPerKvHead, headDim),
     scores: scoresMax * F32_BYTES,
-    scoreQuants: scoresMax * I16_BYTES,
     logits: numLogitRowsMax * config.vocabSize * F32_BYTES,
   };
 }

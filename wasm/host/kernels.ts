@@ -27,7 +27,6 @@ type Attention = (
   scoreScale: number,
   queries: number,
   scores: number,
-  weights: number,
   scoresStride: number,
 ) => void;
 

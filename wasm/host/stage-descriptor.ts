@@ -66,9 +66,8 @@ function addressFields(arena: ArenaLayout, options: StageRuntimeOptions): [offse
     [layout.STAGE_GATE, scratch.gate],
     [layout.STAGE_UP, scratch.up],
     [layout.STAGE_PROJECTED, scratch.projected],
-    [layout.STAGE_QUERY_QUANTS, scratch.queryQuants],
+    [layout.STAGE_QUERY_SCRATCH, scratch.queryScratch],
     [layout.STAGE_SCORES, scratch.scores],
-    [layout.STAGE_SCORE_QUANTS, scratch.scoreQuants],
     [layout.STAGE_INDICES, scratch.indices],
     [layout.STAGE_LOGITS, scratch.logits],
   ];

@@ -2,18 +2,15 @@
 import { describe, expect, it } from 'vitest';
 import {
   F32_BYTES,
-  I16_BYTES,
-  KEY_PAIR_BYTES,
   KV_HEAD_BYTES_PER_DIM,
   KV_HEAD_SCALES_BYTES,
-  KV_PAIR,
+  KV_QUAD,
+  KV_QUAD_BYTES,
   PAGE_TOKENS,
   PAGE_TOKENS_F32_BYTES,
-  QUERY_FACTOR_BYTES,
-  VALUE_PAIR_BYTES,
   VALUE_QUAD_BYTES,
-  VALUE_QUAD_DIMS,
 } from '../assembly/layout.ts';
+import { attentionScratchBytes } from '../host/arena.ts';
 import { attention, dot, softmax } from '../reference/ops.ts';
 import { expectClose, F32_EPSILON, KernelBench, runVariants } from './kernel-bench.ts';
 import { Random } from './random.ts';
@@ -23,7 +20,8 @@ const HEAD_DIMS = [16, 32, 48, 64, 128];
 const NUM_HEADS = [1, 2, 3, 4, 5, 7, 8, 9];
 const LENGTHS = [1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 63, 100];
 const SEED = 4241;
-const QUANT16_MAX = 32767;
+const QUERY_QUANT_MAX = 8191;
+const WEIGHT_QUANT_MAX = 16383;
 /** What a page may hold where no token was written: bytes of an earlier owner, read as f32 a NaN. */
 const STALE = 0xff;
 
@@ -36,14 +34,12 @@ function readToken(page: Uint8Array, slot: number, headDim: number): { key: Quan
   const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
   const scaleAt = headDim * KV_HEAD_BYTES_PER_DIM + slot * F32_BYTES;
   const dims = Array.from({ length: headDim }, (_, dim) => dim);
-  const keyByte = (dim: number): number =>
-    Math.floor(dim / KV_PAIR) * KEY_PAIR_BYTES + slot * KV_PAIR + (dim % KV_PAIR);
-  const valueByte = (dim: number): number =>
-    headDim * PAGE_TOKENS +
-    Math.floor(dim / VALUE_QUAD_DIMS) * VALUE_QUAD_BYTES +
-    Math.floor(slot / KV_PAIR) * VALUE_PAIR_BYTES +
-    (dim % VALUE_QUAD_DIMS) * KV_PAIR +
-    (slot % KV_PAIR);
+  const quadOf = (dim: number): number => Math.floor(dim / KV_QUAD) * KV_QUAD_BYTES;
+  const keyByte = (dim: number): number => quadOf(dim) + slot * KV_QUAD + (dim % KV_QUAD);
+  const valueByte = (dim: number): number => {
+    const tokens = headDim * PAGE_TOKENS + quadOf(dim) + Math.floor(slot / KV_QUAD) * VALUE_QUAD_BYTES;
+    return tokens + (dim % KV_QUAD) * KV_QUAD + (slot % KV_QUAD);
+  };
   return {
     key: { quants: dims.map((dim) => view.getInt8(keyByte(dim))), scale: view.getFloat32(scaleAt, true) },
     value: {
@@ -127,11 +123,8 @@ function checkAttention(
 
   const scoresStride = numPages * PAGE_TOKENS + PAGE_TOKENS;
   const table = bench.input(pageTable);
-  const scratch = {
-    queries: bench.output(numHeads * (headDim * I16_BYTES + QUERY_FACTOR_BYTES)).address,
-    scores: bench.output(numHeads * scoresStride * F32_BYTES).address,
-    weights: bench.output(numHeads * scoresStride * I16_BYTES).address,
-  };
+  const scratch = bench.output(attentionScratchBytes(numHeads, headDim)).address;
+  const scores = bench.output(numHeads * scoresStride * F32_BYTES).address;
   const scale = Math.fround(1 / Math.sqrt(headDim));
   const output = runVariants(
     bench,
@@ -140,7 +133,7 @@ function checkAttention(
     (kernel, to) =>
       kernel(
         ...([to, numHeads, headDim, pages.address + headOffset, pageBytes, table.address, length, scale] as const),
-        ...([scratch.queries, scratch.scores, scratch.weights, scoresStride] as const),
+        ...([scratch, scores, scoresStride] as const),
       ),
     message,
   );
@@ -152,7 +145,7 @@ function checkAttention(
       kv.map(({ key }) => valuesOf(key)),
       kv.map(({ value }) => valuesOf(value)),
     );
-    const tolerances = attentionTolerance(query, kv, numPages);
+    const tolerances = attentionTolerance(query, kv);
     expectClose(actual, expected, (dim) => tolerances[dim] ?? 0, `${message}, head ${head}`);
   }
 }
@@ -182,29 +175,34 @@ function fillPages(
 }
 
 /** The most that the kernel's own roundings can move each element of the result. */
-function attentionTolerance(query: Float64Array, kv: readonly StoredToken[], numPages: number): Float64Array {
+function attentionTolerance(query: Float64Array, kv: readonly StoredToken[]): Float64Array {
+  const numPages = Math.ceil(kv.length / PAGE_TOKENS);
   const largestQuery = Math.max(...query.map(Math.abs));
   const rootDim = Math.sqrt(query.length);
   const scores = Float64Array.from(kv, ({ key }) => dot(query, valuesOf(key)) / rootDim);
-  // A query's element is off by half a 16-bit quant and by roundings of its scale; a score by four roundings more.
+  // A query's element is off by half a quant and by roundings of its scale; a score by four roundings more.
   const scoreErrors = kv.map(({ key }, position) => {
     const keySum = valuesOf(key).reduce((sum, value) => sum + Math.abs(value), 0);
-    const querySlip = (largestQuery / QUANT16_MAX) * (0.5 + 3 * F32_EPSILON * QUANT16_MAX);
+    const querySlip = (largestQuery / QUERY_QUANT_MAX) * (0.5 + 3 * F32_EPSILON * QUERY_QUANT_MAX);
     return (keySum * querySlip) / rootDim + 6 * F32_EPSILON * Math.abs(scores[position] ?? 0);
   });
   // The largest score is subtracted: one rounding of a difference as large as the spread of scores.
   const spread = Math.max(...scores) - Math.min(...scores);
   const scoreError = 2 * Math.max(...scoreErrors) + 2 * F32_EPSILON * spread;
   // The error of a power enters twice, by itself and by the sum; the sum runs over a quarter of the positions per lane.
-  const relative = Math.expm1(2 * scoreError) + (8 + kv.length / 4 + numPages + 8) * F32_EPSILON;
+  const relative = Math.expm1(2 * scoreError) + (8 + kv.length / 4 + numPages + 10) * F32_EPSILON;
   const powers = softmax(scores);
-  const largestWeight = Math.max(...kv.map(({ value }, position) => (powers[position] ?? 0) * value.scale));
+  const weights = kv.map(({ value }, position) => (powers[position] ?? 0) * value.scale);
+  const pageMaxima = Array.from({ length: numPages }, (_, page) =>
+    Math.max(...weights.slice(page * PAGE_TOKENS, (page + 1) * PAGE_TOKENS)),
+  );
   return Float64Array.from(query, (_, dim) => {
     let tolerance = 0;
     for (const [position, { value }] of kv.entries()) {
       const quant = Math.abs(value.quants[dim] ?? 0);
-      tolerance += (powers[position] ?? 0) * value.scale * quant * relative;
-      tolerance += (0.5 / QUANT16_MAX) * largestWeight * (1 + relative) * quant;
+      const pageMax = pageMaxima[Math.floor(position / PAGE_TOKENS)] ?? 0;
+      tolerance += (weights[position] ?? 0) * quant * relative;
+      tolerance += (0.5 / WEIGHT_QUANT_MAX) * pageMax * (1 + relative) * quant;
     }
     return tolerance;
   });
