@@ -3,6 +3,7 @@
  * a script through a shell, and not every shell hands a signal to its child before it dies of it.
  */
 import { constants } from 'node:os';
+import { parentOf } from '../support/processes.ts';
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -34,13 +35,18 @@ export function onStopRequest(stop: (signalExitCode: number) => void): void {
   // Started by npm: it waits for its scripts, so a new parent means that npm or its shell was killed. Without npm a new
   // parent is normal (`lamina dev &` in a terminal that is then closed).
   if (process.env['npm_lifecycle_event'] !== undefined && !process.connected) {
-    const parent = process.ppid;
+    const before = ancestry();
     const timer = setInterval(() => {
-      if (process.ppid !== parent) {
+      if (ancestry() !== before) {
         clearInterval(timer);
         request('SIGTERM');
       }
     }, PARENT_CHECK_MS);
     timer.unref();
   }
+}
+
+/** The shell that npm started, and npm itself where the system tells. */
+function ancestry(): string {
+  return `${process.ppid} ${String(parentOf(process.ppid))}`;
 }

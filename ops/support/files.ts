@@ -6,16 +6,19 @@ import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { isProcessRunning } from './processes.ts';
 
-/** Prefix of every unfinished file and folder; `removeAbandoned` deletes what carries it. */
+/** Start of the name of every unfinished file and folder; the pid of its maker follows. */
 const UNFINISHED_PREFIX = '.unfinished-';
+const UNFINISHED_NAME = /^\.unfinished-(\d+)-/;
 
 /** Read size while hashing: large enough that the hash, not the system call, is what takes the time. */
 const HASH_CHUNK_BYTES = 1024 * 1024;
 
 /** A name beside `finalPath` that no other process uses. */
 export function unfinishedPath(finalPath: string): string {
-  return path.join(path.dirname(finalPath), `${UNFINISHED_PREFIX}${path.basename(finalPath)}-${randomUUID()}`);
+  const name = `${UNFINISHED_PREFIX}${process.pid}-${randomUUID()}-${path.basename(finalPath)}`;
+  return path.join(path.dirname(finalPath), name);
 }
 
 /** Flushes one file or folder to the disk. Opening a folder for this is refused on some systems, where it is not needed. */
@@ -76,10 +79,13 @@ export async function commitFolder(unfinished: string, finalPath: string): Promi
   }
 }
 
-/** Deletes what a killed process left half-written in `folder`. Only for a folder whose lock the caller holds. */
+/** Deletes what processes that are gone left half-written in `folder`. */
 export async function removeAbandoned(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
-  const abandoned = names.filter((name) => name.startsWith(UNFINISHED_PREFIX));
+  const abandoned = names.filter((name) => {
+    const pid = UNFINISHED_NAME.exec(name)?.[1];
+    return pid !== undefined && !isProcessRunning(Number(pid));
+  });
   await Promise.all(abandoned.map((name) => rm(path.join(folder, name), { recursive: true, force: true })));
 }
 

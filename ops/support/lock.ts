@@ -6,6 +6,7 @@ import { readFileSync, unlinkSync } from 'node:fs';
 import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { OperatorError, systemCodeOf } from './operator-error.ts';
+import { isProcessRunning, processStart } from './processes.ts';
 import { unfinishedPath } from './files.ts';
 
 export interface LockHolder {
@@ -22,34 +23,9 @@ export type LockResult =
 /** Two takers may each remove a stale lock that the other has just replaced; a few rounds settle it. */
 const ATTEMPTS_MAX = 10;
 
-/**
- * State and start time of a process: fields 3 and 22 of `/proc/<pid>/stat` (proc_pid_stat(5)). The name in field 2 may
- * hold spaces and parentheses, so fields are counted from the last `)`. Null where there is no such file.
- */
-function readProcess(pid: number): { readonly isZombie: boolean; readonly start: string | null } | null {
-  try {
-    const line = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
-    return { isZombie: fields[0] === 'Z', start: fields[19] ?? null };
-  } catch {
-    return null;
-  }
-}
-
-/** Whether a process runs. A zombie (dead, but not yet collected by its parent) does not. */
-export function isProcessRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    // EPERM: it runs, under another user.
-    return systemCodeOf(error) === 'EPERM';
-  }
-  return readProcess(pid)?.isZombie !== true;
-}
-
 /** Whether the very process that wrote the lock still runs: a container that restarts gives the same pids again. */
 function isAlive(holder: LockHolder): boolean {
-  const start = readProcess(holder.pid)?.start ?? null;
+  const start = processStart(holder.pid);
   return (
     isProcessRunning(holder.pid) && (start === null || holder.processStart === null || start === holder.processStart)
   );
@@ -86,7 +62,7 @@ async function removeStale(lockPath: string, staleText: string): Promise<void> {
 /** Takes the lock, or says who has it. `release` is synchronous so that it can run while the process exits. */
 export async function acquireLock(lockPath: string, purpose: string): Promise<LockResult> {
   await mkdir(path.dirname(lockPath), { recursive: true });
-  const self: LockHolder = { pid: process.pid, processStart: readProcess(process.pid)?.start ?? null, purpose };
+  const self: LockHolder = { pid: process.pid, processStart: processStart(process.pid), purpose };
   const text = JSON.stringify(self);
   const candidate = unfinishedPath(lockPath);
   await writeFile(candidate, text);

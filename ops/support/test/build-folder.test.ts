@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -61,12 +62,19 @@ describe('buildFolder', () => {
     expect(await contents()).toBe('made for a');
   });
 
-  it('does not take the unfinished folder of a killed process for an output', async () => {
-    const abandoned = unfinishedPath(folder);
+  it('does not take the unfinished folder of a killed process for an output, and removes it', async () => {
+    const { pid } = spawnSync(process.execPath, ['-e', '']);
+    const abandoned = unfinishedPath(folder).replace(String(process.pid), String(pid));
     await mkdir(abandoned);
     await writeFile(path.join(abandoned, 'half'), '');
     expect(await build('a')).toBe(false);
     await removeAbandoned(parent);
     expect(await readdir(parent)).toEqual(['output']);
+  });
+
+  it('leaves the unfinished folder of a running process alone', async () => {
+    await mkdir(unfinishedPath(folder));
+    await removeAbandoned(parent);
+    expect(await readdir(parent)).toHaveLength(1);
   });
 });
