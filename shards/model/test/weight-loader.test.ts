@@ -31,11 +31,10 @@ const EXTENTS: Readonly<Record<string, ManifestTensor['extents']>> = {
 };
 
 function expectedBytes(name: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(
-    (EXTENTS[name] ?? []).flatMap(({ file, offset, bytes }) => [
-      ...(contents.get(file) ?? []).slice(offset, offset + bytes),
-    ]),
+  const runs = (EXTENTS[name] ?? []).map(({ file, offset, bytes }) =>
+    contents.get(file)?.slice(offset, offset + bytes),
   );
+  return Uint8Array.from(runs.flatMap((run) => Array.from(run ?? [])));
 }
 
 function fileOf(name: string, part: StageFile['part']): StageFile {

@@ -1,0 +1,218 @@
+import { describe, expect, it } from 'vitest';
+import { loadKernels } from '../../../wasm/build.ts';
+import { createStageRuntime, PAGE_SIZE_TOKENS, type StageRuntime } from '../../../wasm/host/stage-runtime.ts';
+import {
+  collect,
+  GREEDY,
+  parseEvents,
+  pollStats,
+  promptOf,
+  requestOf,
+  tinyRings,
+  tokensOf,
+} from '../../test/tiny-ring.ts';
+import type { GenerateEvent, HeadClient } from '../protocol.ts';
+
+const rings = await tinyRings();
+const kernels = await loadKernels();
+
+async function expectEmpty(head: HeadClient): Promise<void> {
+  const stats = await head.stats();
+  expect(stats).toMatchObject({ numRunning: 0, numWaiting: 0, numFreePages: stats.numPages });
+}
+
+describe('a generation', () => {
+  it('ends with what was counted', async () => {
+    const { engine } = await rings.open({ stageCount: 2 });
+    const events = await collect(engine, requestOf({ promptTokens: promptOf(20), maxTokens: 5 }));
+    expect(events.map(({ type }) => type)).toEqual(['token', 'token', 'token', 'token', 'token', 'finish']);
+    const counts = { promptTokens: 20, completionTokens: 5, cachedTokens: 0 };
+    expect(events.at(-1)).toEqual({ type: 'finish', reason: 'length', ...counts });
+    expect(await engine.stats()).toMatchObject({
+      model: 'tiny',
+      stageCount: 2,
+      ringOpen: true,
+      numStepsTotal: 5,
+      numPromptTokensTotal: 20,
+      numGeneratedTokensTotal: 5,
+      pageSizeTokens: PAGE_SIZE_TOKENS,
+    });
+    await expectEmpty(engine);
+  });
+
+  it('ends before a stop token, which is not sent', async () => {
+    const { engine } = await rings.open();
+    const tokens = tokensOf(await collect(engine, requestOf()));
+    const stopTokenId = tokens[4] ?? -1;
+    const numBefore = tokens.indexOf(stopTokenId);
+    const events = await collect(engine, requestOf({ stopTokenIds: [stopTokenId] }));
+    expect(tokensOf(events)).toEqual(tokens.slice(0, numBefore));
+    expect(events.at(-1)).toMatchObject({ reason: 'stop', completionTokens: numBefore });
+  });
+
+  it('of no tokens computes the prompt', async () => {
+    const { engine } = await rings.open({ numTokensMax: 8 });
+    const request = requestOf({ promptTokens: promptOf(30), maxTokens: 0 });
+    expect((await collect(engine, request)).map(({ type }) => type)).toEqual(['finish']);
+    expect(await engine.stats()).toMatchObject({ numPromptTokensTotal: 30 });
+    const events = await collect(engine, { ...request, numPromptLogprobs: 2 });
+    expect(events.map(({ type }) => type)).toEqual(['prompt', 'finish']);
+    const logprobs = events[0]?.type === 'prompt' ? events[0].logprobs : [];
+    expect(logprobs.map(({ tokenId }) => tokenId)).toEqual(request.promptTokens.slice(1));
+    expect(logprobs.every(({ top, logprob }) => top.length === 2 && logprob <= (top[0]?.[1] ?? 0))).toBe(true);
+  });
+
+  it('of a prompt of one token has no prompt log-probabilities to report', async () => {
+    const { engine } = await rings.open();
+    const events = await collect(engine, requestOf({ promptTokens: [5], maxTokens: 1, numPromptLogprobs: 0 }));
+    expect(events.map(({ type }) => type)).toEqual(['prompt', 'token', 'finish']);
+    expect(events[0]).toMatchObject({ logprobs: [] });
+  });
+
+  it('fills the context and no more', async () => {
+    const { engine } = await rings.open({ contextLengthMax: 32 });
+    const generate = (numPromptTokens: number): Promise<GenerateEvent[]> =>
+      collect(engine, requestOf({ promptTokens: promptOf(numPromptTokens), maxTokens: 100 }));
+    expect(tokensOf(await generate(30))).toHaveLength(3);
+    expect(tokensOf(await generate(32))).toHaveLength(1);
+    expect(await generate(33)).toMatchObject([{ type: 'error', code: 'prompt_too_long', retryable: false }]);
+    await expectEmpty(engine);
+  });
+
+  it('that was complete before the cut only finishes', async () => {
+    const { engine } = await rings.open({ contextLengthMax: 32 });
+    const complete = requestOf({ emittedTokens: promptOf(4), maxTokens: 4 });
+    const full = requestOf({ promptTokens: promptOf(30), emittedTokens: promptOf(3), maxTokens: 100 });
+    for (const request of [complete, full]) {
+      expect(await collect(engine, request)).toMatchObject([{ type: 'finish', reason: 'length' }]);
+    }
+  });
+});
+
+describe('admission', () => {
+  it('refuses a request that cannot be right', async () => {
+    const { engine } = await rings.open();
+    expect(await collect(engine, requestOf({ promptTokens: [] }))).toMatchObject([{ code: 'invalid_request' }]);
+  });
+
+  it('refuses what the queue cannot hold, and answers the rest', async () => {
+    const limits = { sequencesRunningMax: 1, sequencesWaitingMax: 2 };
+    const { engine } = await rings.open({ limits });
+    const running = collect(engine, requestOf({ maxTokens: 60 }));
+    await pollStats(engine, ({ numRunning }) => numRunning === 1);
+    const waiting = [collect(engine, requestOf()), collect(engine, requestOf())];
+    await pollStats(engine, ({ numWaiting }) => numWaiting === 2);
+    expect(await collect(engine, requestOf())).toMatchObject([{ type: 'error', code: 'queue_full', retryable: true }]);
+    for (const events of await Promise.all([running, ...waiting])) {
+      expect(events.at(-1)).toMatchObject({ type: 'finish' });
+    }
+  });
+
+  it('says that a stage without its model is not ready', async () => {
+    const { engine } = await rings.open({
+      assets: {
+        // The manifest is there when the ring is planned, and gone when it is asked.
+        open: (() => {
+          let numOpened = 0;
+          return (name: string) => (numOpened++ === 0 ? rings.assets.open(name) : Promise.resolve(null));
+        })(),
+      },
+    });
+    expect(await collect(engine, requestOf())).toMatchObject([{ code: 'not_ready', retryable: false }]);
+  });
+});
+
+describe('cancellation', () => {
+  it('frees a running and a waiting sequence at once', async () => {
+    const { engine } = await rings.open({ stageCount: 2, limits: { sequencesRunningMax: 1 } });
+    const running = (await engine.generate(requestOf({ maxTokens: 400 }))).getReader();
+    await running.read();
+    const waiting = await engine.generate(requestOf());
+    expect(await engine.stats()).toMatchObject({ numRunning: 1, numWaiting: 1 });
+    await waiting.cancel();
+    expect(await engine.stats()).toMatchObject({ numRunning: 1, numWaiting: 0 });
+    await running.cancel();
+    await expectEmpty(engine);
+    expect((await collect(engine, requestOf())).at(-1)).toMatchObject({ type: 'finish' });
+  });
+});
+
+describe('a reader that does not keep up', () => {
+  it('pauses its sequence, which goes on where it was', async () => {
+    const { engine } = await rings.open({ limits: { eventBytesMax: 200 } });
+    const request = requestOf({ maxTokens: 60 });
+    const expected = await collect((await rings.open()).engine, request);
+    const stream = await engine.generate(request);
+    const { numGeneratedTokensTotal } = await pollStats(engine, (stats) => stats.numGeneratedTokensTotal > 3);
+    expect(await collect(engine, request)).toEqual(expected);
+    // The second answer is whole; the first got no further than its buffer.
+    const paused = await engine.stats();
+    expect(paused.numRunning).toBe(1);
+    expect(paused.numGeneratedTokensTotal - 60).toBeLessThan(numGeneratedTokensTotal + 10);
+    expect(parseEvents(await new Response(stream).text())).toEqual(expected);
+    await expectEmpty(engine);
+  });
+
+  it('is given up after a while', async () => {
+    const { engine } = await rings.open({ limits: { eventBytesMax: 200, readerStallMs: 20 } });
+    const stream = await engine.generate(requestOf({ maxTokens: 60 }));
+    await pollStats(
+      engine,
+      ({ numGeneratedTokensTotal, numRunning }) => numGeneratedTokensTotal > 0 && numRunning === 0,
+    );
+    await expectEmpty(engine);
+    const events = parseEvents(await new Response(stream).text());
+    expect(events.at(-1)).toMatchObject({ type: 'error', code: 'internal' });
+  });
+});
+
+describe('pages', () => {
+  it('that run out cost time, not tokens', async () => {
+    const requests = [0, 1, 2, 3].map((salt) =>
+      requestOf({
+        promptTokens: promptOf(30, salt),
+        maxTokens: 40,
+        sampling: { ...GREEDY, temperature: 1, frequencyPenalty: 0.3, seed: salt },
+        numTopLogprobs: 1,
+        numPromptLogprobs: 1,
+      }),
+    );
+    const roomy = await rings.open({ stageCount: 2 });
+    const expected = await Promise.all(requests.map((request) => collect(roomy.engine, request)));
+    // Five pages each: two sequences fit when they start, and not when they end.
+    const tight = await rings.open({ stageCount: 2, contextLengthMax: 80, numPages: 7 });
+    expect(await Promise.all(requests.map((request) => collect(tight.engine, request)))).toEqual(expected);
+    const { numPromptTokensTotal } = await tight.engine.stats();
+    expect(numPromptTokensTotal).toBeGreaterThan(4 * 30);
+    await expectEmpty(tight.engine);
+  });
+});
+
+describe('an engine that fails', () => {
+  it('tells every client, frees everything and answers the next one', async () => {
+    let isBroken = true;
+    const { engine } = await rings.open({
+      createRuntime: (options) => {
+        const runtime = createStageRuntime(kernels, options);
+        return new Proxy(runtime, {
+          get(target, name) {
+            const value: unknown = Reflect.get(target, name, target);
+            if (name === 'logits') {
+              const logits: StageRuntime['logits'] = (rows) =>
+                isBroken ? target.logits(rows).fill(Number.NaN) : target.logits(rows);
+              return logits;
+            }
+            return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+          },
+        });
+      },
+    });
+    const answers = await Promise.all([collect(engine, requestOf()), collect(engine, requestOf({ maxTokens: 3 }))]);
+    for (const events of answers) {
+      expect(events).toMatchObject([{ type: 'error', code: 'internal', retryable: true }]);
+    }
+    await expectEmpty(engine);
+    isBroken = false;
+    expect((await collect(engine, requestOf())).at(-1)).toMatchObject({ type: 'finish' });
+  });
+});

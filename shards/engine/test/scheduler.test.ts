@@ -1,0 +1,181 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { PAGE_SIZE_TOKENS } from '../../../wasm/host/stage-runtime.ts';
+import { PagePool } from '../../kv/page-pool.ts';
+import { promptOf, requestOf } from '../../test/tiny-ring.ts';
+import { Scheduler, type ScheduledSequence } from '../scheduler.ts';
+import { Sequence } from '../sequence.ts';
+
+const LIMITS = { numTokensMax: 24, sequencesRunningMax: 4, sequencesWaitingMax: 6 };
+/** Two sequences of the longest kind do not fit, so that pages run out. */
+const NUM_PAGES = 8;
+const TOKENS_MAX = 100;
+
+class World {
+  readonly pool = new PagePool(NUM_PAGES);
+  readonly scheduler = new Scheduler(LIMITS);
+  readonly all: Sequence[] = [];
+
+  arrive(numPromptTokens: number, maxTokens: number): Sequence {
+    const promptTokens = promptOf(numPromptTokens);
+    const sequence = new Sequence(this.all.length + 1, requestOf({ promptTokens, maxTokens }), this.pool);
+    if (this.scheduler.add(sequence)) {
+      this.all.push(sequence);
+    }
+    return sequence;
+  }
+
+  /** Runs a step as the engine does: whoever has computed all its tokens gets another one, or ends. */
+  step(): ScheduledSequence[] {
+    const scheduled = this.scheduler.schedule();
+    this.check(scheduled);
+    this.scheduler.complete(scheduled);
+    for (const { sequence } of scheduled) {
+      if (sequence.numUncomputedTokens === 0) {
+        sequence.appendToken(1);
+        if (!sequence.wantsNextToken) {
+          this.scheduler.finish(sequence);
+        }
+      }
+    }
+    return scheduled;
+  }
+
+  /** What must hold in every step. */
+  check(scheduled: readonly ScheduledSequence[]): void {
+    const numTokens = scheduled.reduce((sum, part) => sum + part.numTokens, 0);
+    expect(numTokens).toBeLessThanOrEqual(LIMITS.numTokensMax);
+    expect(this.scheduler.numRunning).toBeLessThanOrEqual(LIMITS.sequencesRunningMax);
+    for (const part of scheduled) {
+      expect(part.numTokens).toBeGreaterThan(0);
+      expect(part.sequence.state).toBe('running');
+      expect(part.startPosition).toBe(part.sequence.numComputedTokens);
+      const numCovered = part.sequence.pageTable.pages.length * PAGE_SIZE_TOKENS;
+      expect(numCovered).toBeGreaterThanOrEqual(part.startPosition + part.numTokens);
+    }
+    const held = this.all.flatMap(({ pageTable }) => pageTable.pages);
+    expect(new Set(held).size).toBe(held.length);
+    expect(held.length + this.pool.numFreePages).toBe(NUM_PAGES);
+  }
+}
+
+describe('Scheduler', () => {
+  it('ends every sequence, leaks no page and stays within its budget, whatever arrives and leaves', () => {
+    const event = fc.oneof(
+      { weight: 3, arbitrary: fc.record({ kind: fc.constant('arrive' as const), size: fc.nat({ max: 70 }) }) },
+      { weight: 6, arbitrary: fc.record({ kind: fc.constant('step' as const), size: fc.constant(0) }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          kind: fc.constantFrom('cancel' as const, 'pause' as const, 'lose' as const),
+          size: fc.nat(),
+        }),
+      },
+    );
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 80 }), (events) => {
+        const world = new World();
+        for (const { kind, size } of events) {
+          const target = world.all[size % Math.max(1, world.all.length)];
+          if (kind === 'arrive') {
+            world.arrive(1 + size, 1 + ((size * 7) % (TOKENS_MAX - size)));
+          } else if (kind === 'step') {
+            world.step();
+          } else if (kind === 'lose') {
+            world.scheduler.rewindAll();
+          } else if (target !== undefined && kind === 'cancel') {
+            world.scheduler.finish(target);
+          } else if (target !== undefined) {
+            target.isPaused = !target.isPaused;
+          }
+        }
+        world.all.forEach((sequence) => (sequence.isPaused = false));
+        // Each step computes a token at least, and recomputation is bounded by the oldest sequence getting on.
+        const numStepsMax = world.all.length * TOKENS_MAX * 2;
+        for (let i = 0; i < numStepsMax && world.scheduler.sequences.length > 0; i++) {
+          expect(world.step().length).toBeGreaterThan(0);
+        }
+        expect(world.all.every(({ state }) => state === 'finished')).toBe(true);
+        expect(world.pool.numFreePages).toBe(NUM_PAGES);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('gives decoding sequences their token before it shares the rest among prompts', () => {
+    const world = new World();
+    world.arrive(4, 50);
+    world.step();
+    world.arrive(60, 5);
+    const parts = world.step();
+    expect(parts.map(({ numTokens }) => numTokens)).toEqual([1, LIMITS.numTokensMax - 1]);
+  });
+
+  it('lets a short prompt through beside a long one', () => {
+    const world = new World();
+    world.arrive(90, 5);
+    world.arrive(6, 5);
+    expect(world.step().map(({ numTokens }) => numTokens)).toEqual([LIMITS.numTokensMax - 6, 6]);
+  });
+
+  it('preempts the youngest, and computes it again from its tokens', () => {
+    const world = new World();
+    const old = world.arrive(PAGE_SIZE_TOKENS * 4, 40);
+    const young = world.arrive(PAGE_SIZE_TOKENS * 4 - 1, 40);
+    while (young.numOutputTokens < 1 || young.state === 'running') {
+      world.step();
+    }
+    expect(old.state).toBe('running');
+    expect(young).toMatchObject({ state: 'waiting', numComputedTokens: 0 });
+    expect(young.pageTable.pages).toHaveLength(0);
+  });
+
+  it('preempts a sequence whose reader does not read before one that is younger', () => {
+    const world = new World();
+    const paused = world.arrive(PAGE_SIZE_TOKENS * 3 - 1, 40);
+    const reading = world.arrive(PAGE_SIZE_TOKENS * 4 - 1, 40);
+    while (reading.numOutputTokens === 0) {
+      world.step();
+    }
+    paused.isPaused = true;
+    while (paused.state === 'running') {
+      world.step();
+    }
+    expect(reading.state).toBe('running');
+    const next = world.arrive(1, 1);
+    world.step();
+    expect(next.state).toBe('finished');
+  });
+
+  it('never passes a large prompt over for a small one', () => {
+    const world = new World();
+    world.arrive(PAGE_SIZE_TOKENS * 5, 4);
+    const large = world.arrive(PAGE_SIZE_TOKENS * 5, 4);
+    const small = world.arrive(1, 1);
+    world.step();
+    expect([large.state, small.state]).toEqual(['waiting', 'waiting']);
+  });
+
+  it('queues up to its limit and no further', () => {
+    const world = new World();
+    for (let i = 0; i < LIMITS.sequencesWaitingMax; i++) {
+      world.arrive(1, 1);
+    }
+    expect(world.scheduler.numWaiting).toBe(LIMITS.sequencesWaitingMax);
+    world.arrive(1, 1);
+    expect(world.scheduler.numWaiting).toBe(LIMITS.sequencesWaitingMax);
+  });
+
+  it('runs up to its limit and no further', () => {
+    const world = new World();
+    for (let i = 0; i <= LIMITS.sequencesRunningMax; i++) {
+      world.arrive(1, 9);
+    }
+    expect(world.step()).toHaveLength(LIMITS.sequencesRunningMax);
+  });
+
+  it('refuses a budget that cannot serve every running sequence', () => {
+    expect(() => new Scheduler({ ...LIMITS, numTokensMax: LIMITS.sequencesRunningMax })).not.toThrow();
+    expect(() => new Scheduler({ ...LIMITS, numTokensMax: LIMITS.sequencesRunningMax - 1 })).toThrow('cannot serve');
+  });
+});

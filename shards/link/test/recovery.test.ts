@@ -1,0 +1,209 @@
+/** Rings that break: whatever happens to a link or a stage, a client gets the same tokens or an error that says so. */
+import { describe, expect, it } from 'vitest';
+import { loadKernels } from '../../../wasm/build.ts';
+import { createStageRuntime, type StageRuntime, type StageRuntimeOptions } from '../../../wasm/host/stage-runtime.ts';
+import type { FrameLink } from '../../platform/link.ts';
+import type { LocalEngineOptions } from '../../platform/local/local-engine.ts';
+import { collect, GREEDY, pollStats, promptOf, requestOf, tinyRings, tokensOf } from '../../test/tiny-ring.ts';
+import { decodeFrame } from '../decode-frame.ts';
+
+const rings = await tinyRings();
+const kernels = await loadKernels();
+
+const REQUEST = requestOf({
+  promptTokens: promptOf(40),
+  maxTokens: 16,
+  sampling: { ...GREEDY, temperature: 0.8, presencePenalty: 0.2 },
+  numTopLogprobs: 2,
+  numPromptLogprobs: 2,
+});
+const STAGE_COUNT = 3;
+const LIMITS = { reopenDelayMs: 1 };
+
+const expected = await collect((await rings.open()).engine, REQUEST);
+
+/** Calls `onSend` for every step and result frame, in the order in which they are sent; it passes them on, or not. */
+function tampering(
+  onSend: (send: (bytes: Uint8Array<ArrayBuffer>) => void, bytes: Uint8Array<ArrayBuffer>, link: FrameLink) => void,
+): NonNullable<LocalEngineOptions['wrapLink']> {
+  return (link) => ({
+    attach: (handlers) => link.attach(handlers),
+    close: (reason) => link.close(reason),
+    send: (bytes) => {
+      const { kind } = decodeFrame(bytes);
+      if (kind === 'step' || kind === 'result') {
+        onSend((other) => link.send(other), bytes, link);
+      } else {
+        link.send(bytes);
+      }
+    },
+  });
+}
+
+/** The same, for one frame: the one with number `target`. */
+function tamperingOnce(
+  target: number,
+  onSend: (send: (bytes: Uint8Array<ArrayBuffer>) => void, bytes: Uint8Array<ArrayBuffer>, link: FrameLink) => void,
+): NonNullable<LocalEngineOptions['wrapLink']> {
+  let numSent = 0;
+  return tampering((send, bytes, link) => (numSent++ === target ? onSend(send, bytes, link) : send(bytes)));
+}
+
+describe('a link', () => {
+  it.each([0, 1, 2, 3, 7, 20, 21, 22])('that is cut at frame %i changes no token', async (target) => {
+    const wrapLink = tamperingOnce(target, (_send, _bytes, link) => link.close('cut by the test'));
+    const { engine } = await rings.open({ stageCount: STAGE_COUNT, numTokensMax: 16, wrapLink, limits: LIMITS });
+    expect(await collect(engine, REQUEST)).toEqual(expected);
+    expect((await engine.stats()).numPromptTokensTotal).toBeGreaterThan(0);
+  });
+
+  it.each([1, 9])('that loses frame %i is noticed by the deadline', async (target) => {
+    const wrapLink = tamperingOnce(target, () => {});
+    const timings = { stepDeadlineMs: 50 };
+    const { engine } = await rings.open({
+      stageCount: STAGE_COUNT,
+      numTokensMax: 32,
+      wrapLink,
+      timings,
+      limits: LIMITS,
+    });
+    expect(await collect(engine, REQUEST)).toEqual(expected);
+  });
+
+  it('that delivers everything twice changes nothing', async () => {
+    const wrapLink = tampering((send, bytes) => {
+      send(bytes.slice());
+      send(bytes);
+    });
+    const { engine } = await rings.open({ stageCount: STAGE_COUNT, wrapLink });
+    expect(await collect(engine, REQUEST)).toEqual(expected);
+    expect((await engine.stats()).numStepsTotal).toBe(1 + 16 - 1);
+  });
+
+  it('that flips a bit of the metadata is given up', async () => {
+    const wrapLink = tamperingOnce(4, (send, bytes) => {
+      const flipped = bytes.slice();
+      flipped[50] = Number(flipped[50]) ^ 1;
+      send(flipped);
+    });
+    const { engine } = await rings.open({ stageCount: STAGE_COUNT, wrapLink, limits: LIMITS });
+    expect(await collect(engine, REQUEST)).toEqual(expected);
+  });
+
+  it('that always breaks ends the request, after some attempts and with all pages back', async () => {
+    let numCuts = 0;
+    const wrapLink = tampering((_send, _bytes, link) => {
+      numCuts++;
+      link.close('cut by the test');
+    });
+    const limits = { ...LIMITS, ringFailuresMax: 2 };
+    const { engine } = await rings.open({ stageCount: STAGE_COUNT, wrapLink, limits });
+    const events = await collect(engine, REQUEST);
+    expect(events).toMatchObject([{ type: 'error', code: 'ring_failed', retryable: true }]);
+    expect(numCuts).toBe(3);
+    const stats = await engine.stats();
+    expect(stats).toMatchObject({ numRunning: 0, numWaiting: 0, numFreePages: stats.numPages });
+  });
+
+  it('that breaks under many sequences is replayed for all of them', async () => {
+    const requests = [1, 2, 3, 4, 5].map((seed) => ({ ...REQUEST, sampling: { ...REQUEST.sampling, seed } }));
+    const whole = await rings.open();
+    const answers = await Promise.all(requests.map((request) => collect(whole.engine, request)));
+    const wrapLink = tamperingOnce(25, (_send, _bytes, link) => link.close('cut by the test'));
+    const { engine } = await rings.open({ stageCount: STAGE_COUNT, wrapLink, limits: LIMITS });
+    expect(await Promise.all(requests.map((request) => collect(engine, request)))).toEqual(answers);
+  });
+});
+
+/** Replaces `forward` of one stage's runtime. */
+function withForward(
+  layerStart: number,
+  forward: (runtime: StageRuntime, ...step: Parameters<StageRuntime['forward']>) => void,
+): (options: StageRuntimeOptions) => StageRuntime {
+  return (options) => {
+    const runtime = createStageRuntime(kernels, options);
+    if (options.layerStart !== layerStart) {
+      return runtime;
+    }
+    return new Proxy(runtime, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target);
+        if (name === 'forward') {
+          return (...step: Parameters<StageRuntime['forward']>) => forward(target, ...step);
+        }
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+  };
+}
+
+describe('a stage', () => {
+  it.each([
+    ['the head', 0],
+    ['a later stage', 2],
+  ])('whose kernels trap once is replayed: %s', async (_name, layerStart) => {
+    let numCalls = 0;
+    const createRuntime = withForward(layerStart, (runtime, sequences) => {
+      if (numCalls++ === 5) {
+        throw new WebAssembly.RuntimeError('unreachable');
+      }
+      runtime.forward(sequences);
+    });
+    const { engine, stages } = await rings.open({ stageCount: STAGE_COUNT, createRuntime, limits: LIMITS });
+    expect(await collect(engine, REQUEST)).toEqual(expected);
+    expect(stages.every(({ isOpen }) => isOpen)).toBe(true);
+  });
+
+  it('that never opens its link ends the request', async () => {
+    const { engine } = await rings.open({
+      stageCount: STAGE_COUNT,
+      wrapLink: (link, fromStageIndex) => {
+        if (fromStageIndex === 1) {
+          throw new Error('no route to stage 2');
+        }
+        return link;
+      },
+      limits: { ...LIMITS, ringFailuresMax: 1 },
+    });
+    const events = await collect(engine, REQUEST);
+    expect(events).toMatchObject([{ type: 'error', code: 'ring_failed', retryable: true }]);
+  });
+
+  it('that does not answer is waited for no longer than the deadline', async () => {
+    const silent: FrameLink = { attach() {}, send() {}, close() {} };
+    const { engine } = await rings.open({
+      stageCount: STAGE_COUNT,
+      wrapLink: (link, fromStageIndex) => (fromStageIndex === 2 ? silent : link),
+      timings: { helloDeadlineMs: 20, openDeadlineMs: 10 },
+      limits: { ...LIMITS, ringFailuresMax: 0 },
+    });
+    expect(await collect(engine, REQUEST)).toMatchObject([{ type: 'error', code: 'ring_failed' }]);
+  });
+});
+
+describe('an idle ring', () => {
+  it('closes all its links, and opens again for the next request', async () => {
+    const { engine, ring, stages } = await rings.open({ stageCount: STAGE_COUNT, timings: { idleCloseMs: 5 } });
+    expect(await collect(engine, REQUEST)).toEqual(expected);
+    await pollStats(engine, () => !ring.isOpen && stages.every(({ isOpen }) => !isOpen));
+    expect(await collect(engine, REQUEST)).toEqual(expected);
+  });
+});
+
+describe('rotation', () => {
+  it('replaces the links without computing anything again', async () => {
+    const epochs = new Set<number>();
+    const wrapLink = tampering((send, bytes) => {
+      epochs.add(decodeFrame(bytes).epoch);
+      send(bytes);
+    });
+    const { engine } = await rings.open({ stageCount: STAGE_COUNT, wrapLink, timings: { rotateAfterMs: 0 } });
+    expect(await collect(engine, REQUEST)).toEqual(expected);
+    expect(epochs.size).toBe(16);
+    expect((await engine.stats()).numPromptTokensTotal).toBe(40);
+  });
+});
+
+it('the expected answer is whole', () => {
+  expect(tokensOf(expected)).toHaveLength(16);
+});
