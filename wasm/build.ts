@@ -19,13 +19,14 @@ const ENTRY = 'assembly/index.ts';
 const OPTIONS = [
   '-O3',
   '--noAssert',
-  ...['--runtime', 'stub'],
+  '--runtime=stub',
   // The host creates the memory, of exactly the planned size.
-  ...['--importMemory', '--noExportMemory'],
-  ...['--enable', 'simd,relaxed-simd'],
+  '--importMemory',
+  '--noExportMemory',
+  '--enable=simd,relaxed-simd',
   // 201 asks for casts that matter in 64-bit memories only, 112 warns of exported functions with vectors in their
   // signature, though none leaves the module.
-  ...['--disableWarning', '201', '--disableWarning', '112'],
+  '--disableWarning=201,112',
 ];
 
 /** Where the build lies, and whether this call made it. */
@@ -43,11 +44,15 @@ export async function buildKernels(folder: string = BUILD_FOLDER): Promise<Kerne
   const build = { wasmPath: join(folder, WASM_FILE), textPath: join(folder, TEXT_FILE) };
   const stampPath = join(folder, STAMP_FILE);
   const sourcesSha256 = await hashSources();
-  if (await isFresh(stampPath, build.wasmPath, sourcesSha256)) return { ...build, wasBuilt: false };
+  if (await isFresh(stampPath, build.wasmPath, sourcesSha256)) {
+    return { ...build, wasBuilt: false };
+  }
   const outputs = await compile();
   const wasm = outputs.get(WASM_FILE);
   const text = outputs.get(TEXT_FILE);
-  if (!(wasm instanceof Uint8Array) || text === undefined) throw new Error(`asc wrote no ${WASM_FILE}`);
+  if (!(wasm instanceof Uint8Array) || text === undefined) {
+    throw new Error(`asc wrote no ${WASM_FILE}`);
+  }
   await mkdir(folder, { recursive: true });
   await writeAtomically(build.textPath, text);
   await writeAtomically(build.wasmPath, wasm);
@@ -84,15 +89,19 @@ async function isFresh(stampPath: string, wasmPath: string, sourcesSha256: strin
 
 async function compile(): Promise<Map<string, string | Uint8Array>> {
   const outputs = new Map<string, string | Uint8Array>();
-  const { error, stderr } = await asc.main(
+  const messages: string[] = [];
+  const { error } = await asc.main(
     [ENTRY, ...OPTIONS, '--baseDir', WASM_FOLDER, '--outFile', WASM_FILE, '--textFile', TEXT_FILE],
     {
       writeFile: (name: string, contents: string | Uint8Array) => {
         outputs.set(name, contents);
       },
+      stderr: { write: (chunk: string | Uint8Array) => messages.push(String(chunk)) },
     },
   );
-  if (error !== null) throw new Error(`The kernels do not compile:\n${stderr.toString()}`, { cause: error });
+  if (error !== null) {
+    throw new Error(`The kernels do not compile:\n${messages.join('')}`, { cause: error });
+  }
   return outputs;
 }
 

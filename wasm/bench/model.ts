@@ -90,7 +90,9 @@ function fillWeights(runtime: StageRuntime): void {
   const random = randomTensors({ ...CONFIG, numLayers: 1, vocabSize: NUM_RANDOM_ROWS }, SEED);
   for (const { name } of stageTensors(runtime.options)) {
     const source = random.get(name.replace(/^layers\.\d+\./, 'layers.0.'));
-    if (source === undefined) throw new RangeError(`no tensor like ${name}`);
+    if (source === undefined) {
+      throw new RangeError(`no tensor like ${name}`);
+    }
     const view = runtime.weightView(name);
     for (let at = 0; at < view.length; at += source.length) {
       view.set(source.subarray(0, Math.min(source.length, view.length - at)), at);

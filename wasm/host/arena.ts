@@ -101,7 +101,9 @@ export function layoutArena(options: StageRuntimeOptions): ArenaLayout {
   const allocator = new Allocator(ARENA_BASE);
   const scratchSizes = scratchBytes(options);
   const scratch = {} as Record<ScratchName, Region>;
-  for (const name of SCRATCH_NAMES) scratch[name] = allocator.take(scratchSizes[name]);
+  for (const name of SCRATCH_NAMES) {
+    scratch[name] = allocator.take(scratchSizes[name]);
+  }
   const scratchEnd = allocator.end;
   const tensors = new Map<string, Region>();
   for (const { name, format, shape } of stageTensors(options)) {

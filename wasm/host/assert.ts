@@ -6,5 +6,7 @@ export class AssertionError extends Error {
 
 /** Throws `AssertionError` with `message` unless `condition` holds. */
 export function assert(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new AssertionError(message);
+  if (!condition) {
+    throw new AssertionError(message);
+  }
 }

@@ -22,8 +22,12 @@ export function f16ToF32(bits: number): number {
   const sign = bits & SIGN_BIT ? -1 : 1;
   const exponent = (bits >> MANTISSA_BITS) & EXPONENT_MASK;
   const mantissa = bits & MANTISSA_MASK;
-  if (exponent === EXPONENT_MASK) return mantissa === 0 ? sign * Infinity : NaN;
-  if (exponent === 0) return sign * mantissa * 2 ** (EXPONENT_MIN - MANTISSA_BITS);
+  if (exponent === EXPONENT_MASK) {
+    return mantissa === 0 ? sign * Infinity : NaN;
+  }
+  if (exponent === 0) {
+    return sign * mantissa * 2 ** (EXPONENT_MIN - MANTISSA_BITS);
+  }
   return sign * (mantissa + 2 ** MANTISSA_BITS) * 2 ** (exponent - 1 + EXPONENT_MIN - MANTISSA_BITS);
 }
 
@@ -32,12 +36,16 @@ export function f16ToF32(bits: number): number {
  * Overflow gives infinity; every NaN gives the same quiet NaN.
  */
 export function f32ToF16(value: number): number {
-  if (Number.isNaN(value)) return QUIET_NAN_BITS;
+  if (Number.isNaN(value)) {
+    return QUIET_NAN_BITS;
+  }
   scratch.setFloat64(0, value);
   const highWord = scratch.getUint32(0);
   const sign = highWord >>> 31 === 1 ? SIGN_BIT : 0;
   const magnitude = Math.abs(value);
-  if (magnitude >= OVERFLOW_LIMIT) return sign | INFINITY_BITS;
+  if (magnitude >= OVERFLOW_LIMIT) {
+    return sign | INFINITY_BITS;
+  }
   const exponent = Math.max(((highWord >>> F64_EXPONENT_SHIFT) & F64_EXPONENT_MASK) - F64_EXPONENT_BIAS, EXPONENT_MIN);
   // A power of two scales exactly, so the only rounding is to whole units in the last place. A normal number's units
   // include the implicit leading one, which adds one to the exponent field; so does a carry out of the mantissa.
@@ -48,7 +56,11 @@ export function f32ToF16(value: number): number {
 function roundHalfToEven(value: number): number {
   const floor = Math.floor(value);
   const fraction = value - floor;
-  if (fraction < 0.5) return floor;
-  if (fraction > 0.5) return floor + 1;
+  if (fraction < 0.5) {
+    return floor;
+  }
+  if (fraction > 0.5) {
+    return floor + 1;
+  }
   return floor % 2 === 0 ? floor : floor + 1;
 }

@@ -43,11 +43,13 @@ export interface Qb8wMatrix {
 
 /** Bytes of a tensor in a stage file and in WASM memory. `shape` is `[rows, cols]`, or any for `f32`. */
 export function packedBytes(format: WeightFormat, shape: readonly number[]): number {
-  if (format === 'f32') return shape.reduce((product, size) => product * size, 1) * F32_BYTES;
+  if (format === 'f32') {
+    return shape.reduce((product, size) => product * size, 1) * F32_BYTES;
+  }
   const [rows, cols] = shape;
   assert(
     shape.length === 2 && rows !== undefined && cols !== undefined,
-    `${format} wants [rows, cols], got [${shape}]`,
+    `${format} wants [rows, cols], got [${shape.join(', ')}]`,
   );
   assertShape(rows, cols);
   const numRecords = Math.ceil(rows / TILE_ROWS) * (cols / GROUP_COLS);
@@ -155,7 +157,9 @@ function recordOffset(row: number, group: number, cols: number, recordBytes: num
 
 function forEachGroup(rows: number, cols: number, visit: (row: number, group: number) => void): void {
   for (let row = 0; row < rows; row++) {
-    for (let group = 0; group < cols / GROUP_COLS; group++) visit(row, group);
+    for (let group = 0; group < cols / GROUP_COLS; group++) {
+      visit(row, group);
+    }
   }
 }
 

@@ -27,10 +27,14 @@ export function writeStageDescriptor(
   options: StageRuntimeOptions,
 ): void {
   const stage = regionView(memory, arena.scratch.stage);
-  for (const [offset, value] of shapeFields(arena, options)) stage.setInt32(offset, value, true);
+  for (const [offset, value] of shapeFields(arena, options)) {
+    stage.setInt32(offset, value, true);
+  }
   stage.setFloat32(layout.STAGE_RMS_NORM_EPS, options.config.rmsNormEps, true);
   stage.setFloat32(layout.STAGE_SCORE_SCALE, 1 / Math.sqrt(options.config.headDim), true);
-  for (const [offset, address] of addressFields(arena, options)) stage.setUint32(offset, address, true);
+  for (const [offset, address] of addressFields(arena, options)) {
+    stage.setUint32(offset, address, true);
+  }
   writeLayers(memory, arena, options);
 }
 

@@ -78,7 +78,9 @@ function assertLimits(options: StageRuntimeOptions): void {
     contextLengthMax <= config.contextLengthMax,
     `contextLengthMax ${contextLengthMax} is beyond the model's ${config.contextLengthMax}`,
   );
-  if (options.isHead) assertMultiple('numLogitRowsMax', options.numLogitRowsMax, 1);
+  if (options.isHead) {
+    assertMultiple('numLogitRowsMax', options.numLogitRowsMax, 1);
+  }
 }
 
 function assertMultiple(name: string, value: number, factor: number): void {

@@ -138,11 +138,11 @@ class WasmStageRuntime implements StageRuntime {
   }
 
   #bytes(region: Region): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.memory.buffer as ArrayBuffer, region.address, region.bytes);
+    return new Uint8Array(this.memory.buffer, region.address, region.bytes);
   }
 
   #floats(region: Region): Float32Array<ArrayBuffer> {
-    return new Float32Array(this.memory.buffer as ArrayBuffer, region.address, region.bytes / F32_BYTES);
+    return new Float32Array(this.memory.buffer, region.address, region.bytes / F32_BYTES);
   }
 }
 

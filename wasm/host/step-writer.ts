@@ -95,7 +95,9 @@ export class StepWriter {
     try {
       for (const [sequenceIndex, sequence] of sequences.entries()) {
         forEachPage(sequence, (page, isWritten) => {
-          if (!isWritten) return;
+          if (!isWritten) {
+            return;
+          }
           assert(this.#pageWriters[page] === NOT_WRITTEN, `page ${page} would be written twice in one step`);
           this.#pageWriters[page] = sequenceIndex;
         });
@@ -107,7 +109,9 @@ export class StepWriter {
         });
       }
     } finally {
-      for (const sequence of sequences) forEachPage(sequence, (page) => (this.#pageWriters[page] = NOT_WRITTEN));
+      for (const sequence of sequences) {
+        forEachPage(sequence, (page) => (this.#pageWriters[page] = NOT_WRITTEN));
+      }
     }
   }
 

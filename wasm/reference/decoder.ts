@@ -98,13 +98,17 @@ export class ReferenceDecoder {
 
   #kvHead(layerIndex: number, kvHead: number): KvHead {
     const cached = this.#cache[layerIndex]?.[kvHead];
-    if (cached === undefined) throw new RangeError(`no KV head ${kvHead} in layer ${layerIndex}`);
+    if (cached === undefined) {
+      throw new RangeError(`no KV head ${kvHead} in layer ${layerIndex}`);
+    }
     return cached;
   }
 
   #tensor(name: string): Float64Array {
     const tensor = this.#tensors.get(name);
-    if (tensor === undefined) throw new RangeError(`no tensor ${name}`);
+    if (tensor === undefined) {
+      throw new RangeError(`no tensor ${name}`);
+    }
     return tensor;
   }
 }

@@ -10,9 +10,13 @@ export function matmul(matrix: Float64Array, vector: Float64Array, rows: number)
 }
 
 export function dot(a: Float64Array, b: Float64Array): number {
-  if (a.length !== b.length) throw new RangeError(`a vector of ${a.length} with one of ${b.length}`);
+  if (a.length !== b.length) {
+    throw new RangeError(`a vector of ${a.length} with one of ${b.length}`);
+  }
   let sum = 0;
-  for (let index = 0; index < a.length; index++) sum += (a[index] ?? 0) * (b[index] ?? 0);
+  for (let index = 0; index < a.length; index++) {
+    sum += (a[index] ?? 0) * (b[index] ?? 0);
+  }
   return sum;
 }
 
@@ -58,7 +62,9 @@ export function attention(
   const weights = softmax(scores);
   const output = new Float64Array(query.length);
   for (const [position, value] of values.entries()) {
-    for (const [dim, element] of value.entries()) output[dim] = at(output, dim) + at(weights, position) * element;
+    for (const [dim, element] of value.entries()) {
+      output[dim] = at(output, dim) + at(weights, position) * element;
+    }
   }
   return output;
 }
@@ -69,6 +75,8 @@ export function add(a: Float64Array, b: Float64Array): Float64Array<ArrayBuffer>
 
 function at(values: Float64Array, index: number): number {
   const value = values[index];
-  if (value === undefined) throw new RangeError(`index ${index} of ${values.length}`);
+  if (value === undefined) {
+    throw new RangeError(`index ${index} of ${values.length}`);
+  }
   return value;
 }

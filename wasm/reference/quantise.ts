@@ -28,11 +28,12 @@ export function roundToInt8(values: Float64Array, groupSize: number): Float64Arr
   for (let start = 0; start < values.length; start += groupSize) {
     const group = values.subarray(start, start + groupSize);
     const scale = group.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) / QUANT8_MAX;
-    if (scale > 0)
+    if (scale > 0) {
       rounded.set(
         group.map((value) => Math.round(value / scale) * scale),
         start,
       );
+    }
   }
   return rounded;
 }

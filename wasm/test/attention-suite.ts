@@ -92,11 +92,15 @@ export function attentionSuite(module: WebAssembly.Module): void {
   describe('f32_kv8_attention', () => {
     const cases = HEAD_DIMS.flatMap((headDim) => NUM_HEADS.map((numHeads) => ({ headDim, numHeads })));
     it.each(cases)('$numHeads query heads of $headDim over every length', ({ headDim, numHeads }) => {
-      for (const length of LENGTHS) checkAttention(module, numHeads, headDim, length, 1);
+      for (const length of LENGTHS) {
+        checkAttention(module, numHeads, headDim, length, 1);
+      }
     });
 
     it('stays exact enough when one key takes nearly all the weight', () => {
-      for (const length of LENGTHS) checkAttention(module, 3, 64, length, 12);
+      for (const length of LENGTHS) {
+        checkAttention(module, 3, 64, length, 12);
+      }
     });
   });
 }

@@ -8,8 +8,11 @@ const isNan = (bits: number): boolean => (bits & 0x7c00) === 0x7c00 && (bits & 0
 describe('f16', () => {
   it('round-trips every bit pattern', () => {
     for (let bits = 0; bits < NUM_BIT_PATTERNS; bits++) {
-      if (isNan(bits)) expect(f16ToF32(bits)).toBeNaN();
-      else expect(f32ToF16(f16ToF32(bits))).toBe(bits);
+      if (isNan(bits)) {
+        expect(f16ToF32(bits)).toBeNaN();
+      } else {
+        expect(f32ToF16(f16ToF32(bits))).toBe(bits);
+      }
     }
   });
 

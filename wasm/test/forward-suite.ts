@@ -198,10 +198,14 @@ function expectSplitInvariance(module: WebAssembly.Module, config: ModelConfig):
       .slice(1)
       .map((layerEnd, index) => makeStage(module, config, tensors, { layerStart: borders[index] ?? 0, layerEnd }));
     const [head] = stages;
-    if (head === undefined) throw new Error('no stage');
+    if (head === undefined) {
+      throw new Error('no stage');
+    }
     head.embed(tokens);
     const hiddenStates = stages.reduce((incoming, stage) => {
-      if (stage !== head) stage.hiddenStates.set(incoming);
+      if (stage !== head) {
+        stage.hiddenStates.set(incoming);
+      }
       stage.forward([sequence]);
       return stage.hiddenStates.slice();
     }, new Float32Array());
@@ -225,15 +229,18 @@ function expectPageInvariance(module: WebAssembly.Module, config: ModelConfig): 
   const table = pagesFrom(30, PROMPT_LENGTH);
   const expected = runChunks(runtime, tokens, PROMPT_LENGTH, table);
   // What earlier owners left in a page must not matter: here, bytes that are NaN where scales are.
-  for (let page = 0; page < NUM_PAGES; page++) other.pageView(page).fill(0xff);
+  for (let page = 0; page < NUM_PAGES; page++) {
+    other.pageView(page).fill(0xff);
+  }
   const otherTable = [3, 17, 2, 39, 0];
   expectSameBytes(bytesOf(runChunks(other, tokens, 7, otherTable)), bytesOf(expected), 'other pages');
 
   // Continue on a stage that only got the pages of the first 64 tokens.
   const heir = makeModel(module, config, 14);
   const numCopied = 4;
-  for (const [index, page] of table.slice(0, numCopied).entries())
+  for (const [index, page] of table.slice(0, numCopied).entries()) {
     heir.pageView(10 + index).set(runtime.pageView(page));
+  }
   const start = numCopied * PAGE_SIZE_TOKENS;
   const rest = tokens.slice(start);
   heir.embed(rest);

@@ -63,7 +63,7 @@ export function gemmSuite(module: WebAssembly.Module): void {
       const weights = dequantise({ name: 'weights', shape: [rows, cols], format: 'qb8w' }, packed);
       const signs = [1, -1];
       const activations = packQd8Split(
-        signs.flatMap((sign) => new Array<number>(cols).fill(127 * sign)),
+        signs.flatMap((sign) => Array.from({ length: cols }, () => 127 * sign)),
         [1, 1],
       );
       checkGemm(module, 'qd8_f32_qb8w_gemm', activations, packed, weights, signs.length, rows, cols);
@@ -115,7 +115,9 @@ function checkGemm(
     (index) => numRoundings * F32_EPSILON * cancellation * (magnitude[index] ?? 0),
     message,
   );
-  if (rows * numTokens > 8) expectVaried(bench.floats(output), message);
+  if (rows * numTokens > 8) {
+    expectVaried(bench.floats(output), message);
+  }
   expect(bench.floats(output).every(Number.isFinite), message).toBe(true);
 }
 

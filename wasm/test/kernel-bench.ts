@@ -61,7 +61,7 @@ export class KernelBench {
   }
 
   floats(buffer: Buffer): Float32Array<ArrayBuffer> {
-    return new Float32Array(this.#memory.buffer as ArrayBuffer, buffer.address, buffer.bytes / F32_BYTES);
+    return new Float32Array(this.#memory.buffer, buffer.address, buffer.bytes / F32_BYTES);
   }
 
   /** Fails when a byte beside any buffer was written. */
@@ -75,7 +75,7 @@ export class KernelBench {
   }
 
   #view(address: number, bytes: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#memory.buffer as ArrayBuffer, address, bytes);
+    return new Uint8Array(this.#memory.buffer, address, bytes);
   }
 }
 
@@ -97,7 +97,9 @@ export function runVariants<Name extends KernelName>(
     return output;
   });
   const [simd, scalar] = outputs;
-  if (simd === undefined || scalar === undefined) throw new Error('two variants');
+  if (simd === undefined || scalar === undefined) {
+    throw new Error('two variants');
+  }
   expectSameBytes(bench.bytes(simd), bench.bytes(scalar), `${message}: simd128 against scalar`);
   bench.expectGuardsIntact(message);
   return simd;
@@ -119,7 +121,9 @@ export function expectClose(
   expect(actual.length, message).toBe(expected.length);
   for (let index = 0; index < expected.length; index++) {
     const [got, want, limit] = [actual[index] ?? NaN, expected[index] ?? NaN, tolerance(index)];
-    if (Math.abs(got - want) <= limit) continue;
+    if (Math.abs(got - want) <= limit) {
+      continue;
+    }
     expect.fail(`${message}: element ${index} is ${got}, expected ${want} within ${limit}`);
   }
 }

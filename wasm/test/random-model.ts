@@ -26,7 +26,9 @@ export function randomTensors(config: ModelConfig, seed: number): RandomTensors 
 export function loadTensors(runtime: StageRuntime, tensors: RandomTensors): void {
   for (const { name } of stageTensors(runtime.options)) {
     const bytes = tensors.get(name);
-    if (bytes === undefined) throw new RangeError(`no tensor ${name}`);
+    if (bytes === undefined) {
+      throw new RangeError(`no tensor ${name}`);
+    }
     const middle = bytes.length >> 1;
     runtime.weightView(name).set(bytes.subarray(0, middle));
     runtime.weightView(name).set(bytes.subarray(middle), middle);

@@ -29,7 +29,9 @@ export class Random {
   normal(): number {
     const numTerms = 12;
     let sum = 0;
-    for (let term = 0; term < numTerms; term++) sum += this.unit();
+    for (let term = 0; term < numTerms; term++) {
+      sum += this.unit();
+    }
     return sum - numTerms / 2;
   }
 }

@@ -184,7 +184,7 @@ describe('a step', () => {
     expect(() => runtime.embed([0, 60])).not.toThrow();
     expect(() => runtime.embed([61])).toThrow('token id 61 is not in [0, 61)');
     expect(() => runtime.embed([])).toThrow('1 to 20 token ids, got 0');
-    expect(() => runtime.embed(new Array<number>(21).fill(0))).toThrow('got 21');
+    expect(() => runtime.embed(new Uint32Array(21))).toThrow('got 21');
     expect(runtime.logits([19, 0, 19]).length).toBe(3 * 61);
     expect(() => runtime.logits([20])).toThrow('row 20 is not in [0, 20)');
     expect(() => runtime.logits([0, 1, 2, 3])).toThrow('1 to 3 rows, got 4');
