@@ -1,5 +1,5 @@
 /** Chats against llama.cpp (prompt tokens, greedy answers) and against the float32 reference (distributions). */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { SamplingParams } from '../../../shards/engine/protocol.ts';
 import { createLocalEngine, type LocalEngine } from '../../../shards/platform/local/local-engine.ts';
 import { assert } from '../../../wasm/host/assert.ts';
@@ -40,6 +40,9 @@ let reference: GoldenChatReference;
 let text: TextModel;
 let runtime: StageRuntime;
 let local: LocalEngine;
+
+/** Seconds on an idle core; many times that when other work shares it. */
+vi.setConfig({ testTimeout: 300_000 });
 
 beforeAll(async () => {
   chats = await readGolden('chat-greedy.json');

@@ -1,5 +1,5 @@
 /** The committed quality gate: a text of many styles against the float32 reference. */
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { compareWithGolden } from '../compare-golden.ts';
 import { unpackDistributions } from '../compact.ts';
 import { loadWholeModel } from '../engine-logits.ts';
@@ -18,6 +18,9 @@ const TOP1_AGREEMENT_MIN = 0.95;
 
 let golden: GoldenText;
 let model: MeasuredModel;
+
+/** Seconds on an idle core; many times that when other work shares it. */
+vi.setConfig({ testTimeout: 300_000 });
 
 beforeAll(async () => {
   golden = await readGolden('text-reference.json');
