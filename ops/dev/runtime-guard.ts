@@ -13,6 +13,8 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { writeFileAtomic } from '../support/files.ts';
 
+const GUARD_NAME = 'guarded-runtime.sh';
+
 /**
  * For as long as the runtime lives it is the reader's parent. When it has died on its own the reader is somebody else's
  * child, and the number in `$$` may by now belong to an innocent process.
@@ -39,11 +41,12 @@ function runtimeBinary(): string {
  * when the operator has chosen a runtime of his own.
  */
 export async function runtimeGuardEnv(folder: string, env: NodeJS.ProcessEnv): Promise<Record<string, string>> {
-  if (process.platform === 'win32' || env['MINIFLARE_WORKERD_PATH'] !== undefined) {
+  const chosen = env['MINIFLARE_WORKERD_PATH'];
+  if (process.platform === 'win32' || (chosen !== undefined && path.basename(chosen) !== GUARD_NAME)) {
     return {};
   }
   await mkdir(folder, { recursive: true });
-  const script = path.join(folder, 'guarded-runtime.sh');
+  const script = path.join(folder, GUARD_NAME);
   await writeFileAtomic(script, GUARD_SCRIPT);
   await chmod(script, 0o755);
   return { MINIFLARE_WORKERD_PATH: script, LAMINA_WORKERD_BINARY: runtimeBinary() };

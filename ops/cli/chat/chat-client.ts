@@ -13,6 +13,12 @@ export interface ChatServer {
   readonly key: string;
 }
 
+/** What is asked of the model, whatever the message. */
+export interface ChatSettings {
+  readonly model: string;
+  readonly temperature: number;
+}
+
 export type ChatEvent =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'end'; readonly finishReason: string | null; readonly completionTokens: number | null };
@@ -87,13 +93,13 @@ interface ChatChunk {
  */
 export async function* streamChat(
   server: ChatServer,
-  model: string,
+  settings: ChatSettings,
   messages: readonly ChatMessage[],
   signal: AbortSignal,
 ): AsyncGenerator<ChatEvent> {
   const response = await request(server, '/chat/completions', {
     method: 'POST',
-    body: JSON.stringify({ model, messages, stream: true, stream_options: { include_usage: true } }),
+    body: JSON.stringify({ ...settings, messages, stream: true, stream_options: { include_usage: true } }),
     signal,
   });
   let finishReason: string | null = null;

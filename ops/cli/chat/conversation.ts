@@ -1,10 +1,10 @@
 /** One conversation: its messages, and how an answer gets onto the screen. */
 import type { Paint } from '../ui/style.ts';
-import { type ChatMessage, type ChatServer, streamChat } from './chat-client.ts';
+import { type ChatMessage, type ChatServer, type ChatSettings, streamChat } from './chat-client.ts';
 
 export interface ConversationOptions {
   readonly server: ChatServer;
-  readonly model: string;
+  readonly settings: ChatSettings;
   readonly systemMessage: string | null;
   /** Where answers go, without any line break added. */
   readonly write: (text: string) => void;
@@ -41,7 +41,7 @@ export class Conversation {
    * leaves the conversation as it was.
    */
   async ask(question: string, signal: AbortSignal): Promise<void> {
-    const { server, model, write, remark, paint, now } = this.#options;
+    const { server, settings, write, remark, paint, now } = this.#options;
     const system: ChatMessage[] =
       this.#systemMessage === null ? [] : [{ role: 'system', content: this.#systemMessage }];
     const asked: ChatMessage[] = [...this.#messages, { role: 'user', content: question }];
@@ -49,7 +49,7 @@ export class Conversation {
     let firstTextAt: number | null = null;
     let answer = '';
     try {
-      for await (const event of streamChat(server, model, [...system, ...asked], signal)) {
+      for await (const event of streamChat(server, settings, [...system, ...asked], signal)) {
         if (event.type === 'text') {
           firstTextAt ??= now();
           answer += event.text;

@@ -1,6 +1,6 @@
 /** `lamina chat`: a conversation in the terminal, or one question from a flag or from standard input. */
 import { createInterface, type Interface } from 'node:readline/promises';
-import { messageOf } from '../../support/operator-error.ts';
+import { messageOf, OperatorError } from '../../support/operator-error.ts';
 import { type ChatServer, firstModel } from '../chat/chat-client.ts';
 import { Conversation } from '../chat/conversation.ts';
 import { resolvePort } from '../context.ts';
@@ -11,11 +11,23 @@ export interface ChatFlags {
   readonly url?: string;
   readonly key: string;
   readonly model?: string;
+  readonly temperature: string;
   readonly system?: string;
   readonly message?: string;
 }
 
 const EXIT_INTERRUPTED = 130;
+
+/** Highest temperature of the OpenAI API. */
+const TEMPERATURE_MAX = 2;
+
+function parseTemperature(text: string): number {
+  const temperature = Number(text);
+  if (text.trim() === '' || !(temperature >= 0 && temperature <= TEMPERATURE_MAX)) {
+    throw new OperatorError('usage', `--temperature needs a number from 0 to ${TEMPERATURE_MAX}, not "${text}".`);
+  }
+  return temperature;
+}
 
 const HELP = [
   '/help           this list',
@@ -96,11 +108,12 @@ async function answerLines(terminal: Interface, conversation: Conversation, sign
 export async function chatCommand(flags: ChatFlags): Promise<void> {
   const url = flags.url ?? `http://127.0.0.1:${resolvePort(undefined, process.env)}`;
   const server: ChatServer = { url, key: flags.key };
+  const temperature = parseTemperature(flags.temperature);
   const paint = painter(process.stdout);
   const model = flags.model ?? (await firstModel(server));
   const conversation = new Conversation({
     server,
-    model,
+    settings: { model, temperature },
     systemMessage: flags.system ?? null,
     write: (text) => void process.stdout.write(text),
     // Remarks would spoil an answer that is piped into another program.

@@ -19,7 +19,9 @@ describe('lamina chat', () => {
     const { code, stdout, stderr } = await startLamina(['chat', '--url', server.url, '--message', 'Hi']).ended;
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'Hello wörld\n' });
     expect(stderr).toMatch(/^2 tokens · .*first after \d+ ms\n$/);
-    expect(server.requests).toMatchObject([{ model: 'first-model', messages: [{ role: 'user', content: 'Hi' }] }]);
+    expect(server.requests).toMatchObject([
+      { model: 'first-model', temperature: 0.2, messages: [{ role: 'user', content: 'Hi' }] },
+    ]);
   });
 
   it('holds one conversation over the lines of standard input', async () => {

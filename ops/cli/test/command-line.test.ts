@@ -24,6 +24,11 @@ describe('lamina', () => {
     ['an unknown flag', ['dev', '--prot', '1'], /unknown option '--prot'/],
     ['a port that is none', ['dev', '--port', '65536'], /"65536" is not a port/],
     ['a count that is none', ['plan', '--stages', '1.5'], /--stages needs a positive whole number, not "1.5"/],
+    [
+      'a temperature that is none',
+      ['chat', '--temperature', 'hot'],
+      /--temperature needs a number from 0 to 2, not "hot"/,
+    ],
     ['an unknown model', ['models', 'fetch', 'gpt-5'], /no model "gpt-5"\.\nKnown models: smollm2-135m-instruct/],
   ])('ends with 2 for %s', async (_name, args, message) => {
     const { code, stdout, stderr } = await run(args);
