@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { homeLayout, type HomeLayout, PROJECT_ROOT } from '../../support/home.ts';
+import { isProcessRunning } from '../../support/processes.ts';
 import { type PlatformProcess, startPlatformProcess } from '../../testing/platform-process.ts';
 import { writeTinyGguf } from '../../testing/tiny-model.ts';
 import { descendantsOf, isPortFree, survivorsOf } from './process-tree.ts';
@@ -15,11 +16,20 @@ import { descendantsOf, isPortFree, survivorsOf } from './process-tree.ts';
 let home: HomeLayout;
 let modelFile: string;
 const started: PlatformProcess[] = [];
+/** Everything that a test found below a process of its own: what is left of it when the test fails. */
+const leftovers: number[] = [];
 
 const start = async (): Promise<PlatformProcess> => {
   const platform = await startPlatformProcess({ env: { LAMINA_HOME: home.root, LAMINA_MODEL_FILE: modelFile } });
   started.push(platform);
   return platform;
+};
+
+/** All processes below this one. */
+const childrenOf = (child: ChildProcess): number[] => {
+  const pids = descendantsOf(pidOf(child));
+  leftovers.push(...pids);
+  return pids;
 };
 
 const pidOf = (child: ChildProcess): number => {
@@ -58,6 +68,10 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await Promise.all(started.splice(0).map((platform) => platform.stop('SIGKILL')));
+  leftovers
+    .splice(0)
+    .filter(isProcessRunning)
+    .forEach((pid) => process.kill(pid, 'SIGKILL'));
   await rm(path.dirname(home.root), { recursive: true, force: true });
 });
 
@@ -83,7 +97,7 @@ describe('lamina dev', () => {
 
   it.each(['SIGTERM', 'SIGINT'] as const)('ends with everything it has started on %s', async (signal) => {
     const platform = await start();
-    const children = descendantsOf(pidOf(platform.child));
+    const children = childrenOf(platform.child);
     expect(children.length).toBeGreaterThan(0);
     expect(await platform.stop(signal)).toBe(0);
     expect(await survivorsOf(children)).toEqual([]);
@@ -93,7 +107,7 @@ describe('lamina dev', () => {
 
   it('takes the runtime with it when it is killed, and starts again over its stale lock', async () => {
     const killed = await start();
-    const children = descendantsOf(pidOf(killed.child));
+    const children = childrenOf(killed.child);
     await killed.stop('SIGKILL');
     expect(await survivorsOf(children)).toEqual([]);
     expect(await readdir(home.root)).toContain(path.basename(home.platformLock));
@@ -177,7 +191,7 @@ describe('started by something in between', () => {
   ])('ends with everything: %s', async (_name, program, args, signal) => {
     const child = spawnPlatform(program, args);
     const url = await readyUrl(child);
-    const children = descendantsOf(pidOf(child));
+    const children = childrenOf(child);
     expect(children.length).toBeGreaterThan(1);
     child.kill(signal);
     expect(await survivorsOf([pidOf(child), ...children])).toEqual([]);
