@@ -39,7 +39,13 @@ async function check(name: string, command: string, ...args: string[]): Promise<
 async function vitest(name: string, folder: string, ...args: string[]): Promise<Counts> {
   console.log(`\n# ${name}`);
   const report = join(folder, `${name.replaceAll(' ', '-')}.json`);
-  const code = await run('vitest', ['run', ...args, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`]);
+  const code = await run('vitest', [
+    'run',
+    ...args,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+  ]);
   const counts = await readFile(report, 'utf8').then(
     (text) => JSON.parse(text) as { numPassedTests: number; numFailedTests: number },
     () => ({ numPassedTests: 0, numFailedTests: 0 }),
