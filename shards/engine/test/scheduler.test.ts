@@ -41,6 +41,13 @@ class World {
     return scheduled;
   }
 
+  stepUntil(isDone: () => boolean): void {
+    for (let i = 0; i < TOKENS_MAX && !isDone(); i++) {
+      this.step();
+    }
+    expect(isDone()).toBe(true);
+  }
+
   /** What must hold in every step. */
   check(scheduled: readonly ScheduledSequence[]): void {
     const numTokens = scheduled.reduce((sum, part) => sum + part.numTokens, 0);
@@ -122,9 +129,7 @@ describe('Scheduler', () => {
     const world = new World();
     const old = world.arrive(PAGE_SIZE_TOKENS * 4, 40);
     const young = world.arrive(PAGE_SIZE_TOKENS * 4 - 1, 40);
-    while (young.numOutputTokens < 1 || young.state === 'running') {
-      world.step();
-    }
+    world.stepUntil(() => young.numOutputTokens > 0 && young.state !== 'running');
     expect(old.state).toBe('running');
     expect(young).toMatchObject({ state: 'waiting', numComputedTokens: 0 });
     expect(young.pageTable.pages).toHaveLength(0);
@@ -134,13 +139,9 @@ describe('Scheduler', () => {
     const world = new World();
     const paused = world.arrive(PAGE_SIZE_TOKENS * 3 - 1, 40);
     const reading = world.arrive(PAGE_SIZE_TOKENS * 4 - 1, 40);
-    while (reading.numOutputTokens === 0) {
-      world.step();
-    }
+    world.stepUntil(() => reading.numOutputTokens > 0);
     paused.isPaused = true;
-    while (paused.state === 'running') {
-      world.step();
-    }
+    world.stepUntil(() => paused.state !== 'running');
     expect(reading.state).toBe('running');
     const next = world.arrive(1, 1);
     world.step();
