@@ -1,13 +1,18 @@
 /**
  * A lock file that names its holder. It appears with its contents in one step (a hard link to a finished file), and a
  * lock whose holder is dead is taken over.
+ *
+ * Taking over must not remove the fresh lock of somebody who was faster. So a stale lock is replaced only under a claim:
+ * another lock, named after the stale one's contents, which are unique. Whoever holds the claim looks at the lock again,
+ * and nobody else may replace it meanwhile.
  */
+import { randomUUID } from 'node:crypto';
 import { readFileSync, unlinkSync } from 'node:fs';
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { OperatorError, systemCodeOf } from './operator-error.ts';
 import { isProcessRunning, processStart } from './processes.ts';
-import { unfinishedPath } from './files.ts';
+import { sha256Of, unfinishedPath, writeFileAtomic } from './files.ts';
 
 export interface LockHolder {
   readonly pid: number;
@@ -20,7 +25,10 @@ export interface LockHolder {
 export type LockResult =
   { readonly ok: true; readonly release: () => void } | { readonly ok: false; readonly holder: LockHolder };
 
-/** Two takers may each remove a stale lock that the other has just replaced; a few rounds settle it. */
+/** Characters of the hash in the name of a claim. */
+const CLAIM_CHARS = 16;
+
+/** A lock may be released, or taken over by another, while this process looks at it; a few rounds settle it. */
 const ATTEMPTS_MAX = 10;
 
 /** Whether the very process that wrote the lock still runs: a container that restarts gives the same pids again. */
@@ -42,51 +50,51 @@ function parseHolder(text: string): LockHolder | null {
   }
 }
 
-/**
- * Removes the lock if it still is the dead one that was read. It is renamed first, so that of two takers one has it;
- * when that turns out to be another process's fresh lock, it is put back.
- */
-async function removeStale(lockPath: string, staleText: string): Promise<void> {
-  const aside = unfinishedPath(lockPath);
-  try {
-    await rename(lockPath, aside);
-  } catch {
-    return;
-  }
-  if ((await readFile(aside, 'utf8')) !== staleText) {
-    await link(aside, lockPath).catch(() => undefined);
-  }
-  await rm(aside, { force: true });
-}
-
 /** Takes the lock, or says who has it. `release` is synchronous so that it can run while the process exits. */
 export async function acquireLock(lockPath: string, purpose: string): Promise<LockResult> {
   await mkdir(path.dirname(lockPath), { recursive: true });
   const self: LockHolder = { pid: process.pid, processStart: processStart(process.pid), purpose };
-  const text = JSON.stringify(self);
+  const text = JSON.stringify({ ...self, nonce: randomUUID() });
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    if (await createLock(lockPath, text)) {
+      return { ok: true, release: () => releaseLock(lockPath, text) };
+    }
+    const found = await readFile(lockPath, 'utf8').catch(() => null);
+    const holder = found === null ? null : parseHolder(found);
+    if (holder !== null && isAlive(holder)) {
+      return { ok: false, holder };
+    }
+    if (found !== null) {
+      const claim = await acquireLock(`${lockPath}.${sha256Of(found).slice(0, CLAIM_CHARS)}.claim`, purpose);
+      if (!claim.ok) {
+        // It is about to hold the lock.
+        return claim;
+      }
+      const isStillStale = (await readFile(lockPath, 'utf8').catch(() => null)) === found;
+      if (isStillStale) {
+        await writeFileAtomic(lockPath, text);
+      }
+      claim.release();
+      if (isStillStale) {
+        return { ok: true, release: () => releaseLock(lockPath, text) };
+      }
+    }
+  }
+  throw new Error(`The lock ${lockPath} could not be taken in ${ATTEMPTS_MAX} attempts.`);
+}
+
+/** Creates the lock with its contents, unless there is one. */
+async function createLock(lockPath: string, text: string): Promise<boolean> {
   const candidate = unfinishedPath(lockPath);
   await writeFile(candidate, text);
   try {
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-      try {
-        await link(candidate, lockPath);
-        return { ok: true, release: () => releaseLock(lockPath, text) };
-      } catch (error) {
-        if (systemCodeOf(error) !== 'EEXIST') {
-          throw error;
-        }
-      }
-      const found = await readFile(lockPath, 'utf8').catch(() => null);
-      if (found === null) {
-        continue;
-      }
-      const holder = parseHolder(found);
-      if (holder !== null && isAlive(holder)) {
-        return { ok: false, holder };
-      }
-      await removeStale(lockPath, found);
+    await link(candidate, lockPath);
+    return true;
+  } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST') {
+      return false;
     }
-    throw new Error(`The lock ${lockPath} could not be taken in ${ATTEMPTS_MAX} attempts.`);
+    throw error;
   } finally {
     await rm(candidate, { force: true });
   }
