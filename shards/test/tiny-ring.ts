@@ -22,8 +22,6 @@ export const GREEDY: SamplingParams = {
   seed: 1,
 };
 
-export const TINY_VOCAB_SIZE = 288;
-
 /** Tokens that look random and are the same each time. */
 export function promptOf(numTokens: number, salt = 0): number[] {
   return Array.from({ length: numTokens }, (_, i) => 3 + ((i * 37 + salt * 101 + ((i * i * 7) % 13)) % 250));
