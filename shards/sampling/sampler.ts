@@ -14,8 +14,9 @@ export class Sampler {
   /** Logits after bias and penalties, `[vocabSize]`, and the same bytes as integers. */
   readonly #logits: Float32Array;
   readonly #logitBits: Uint32Array;
-  /** The tokens still in the running, in ascending order, with the key and the weight of each. */
+  /** The tokens still in the running, in ascending order, with the weight of each and, for a selection, its key. */
   readonly #tokenIds: Uint32Array;
+  readonly #allTokenIds: Uint32Array;
   readonly #keys: Uint32Array;
   readonly #weights: Float64Array;
   #numCandidates = 0;
@@ -25,6 +26,7 @@ export class Sampler {
     this.#logits = new Float32Array(buffer);
     this.#logitBits = new Uint32Array(buffer);
     this.#tokenIds = new Uint32Array(vocabSize);
+    this.#allTokenIds = Uint32Array.from(this.#tokenIds.keys());
     this.#keys = new Uint32Array(vocabSize);
     this.#weights = new Float64Array(vocabSize);
   }
@@ -47,12 +49,11 @@ export class Sampler {
     }
     this.#keepAll();
     if (params.topK > 0 && params.topK < this.#numCandidates) {
-      this.#keepAbove(findCut(this.#keys, this.#numCandidates, null, params.topK));
+      this.#keepAbove(findCut(this.#candidateKeys(), this.#numCandidates, null, params.topK));
     }
-    this.#weigh(logitMax, params.temperature);
+    const weightSum = this.#weigh(logitMax, params.temperature);
     if (params.topP < 1) {
-      const target = params.topP * this.#weightSum();
-      this.#keepAbove(findCut(this.#keys, this.#numCandidates, this.#weights, Math.max(target, Number.MIN_VALUE)));
+      this.#keepNucleus(params.topP, weightSum);
     }
     if (params.minP > 0) {
       this.#keepHeavierThan(params.minP);
@@ -61,20 +62,37 @@ export class Sampler {
   }
 
   #keepAll(): void {
-    const numTokens = this.#logits.length;
-    for (let tokenId = 0; tokenId < numTokens; tokenId++) {
-      this.#tokenIds[tokenId] = tokenId;
-      this.#keys[tokenId] = orderKey(this.#logitBits[tokenId] as number);
-    }
-    this.#numCandidates = numTokens;
+    this.#tokenIds.set(this.#allTokenIds);
+    this.#numCandidates = this.#logits.length;
   }
 
-  /** Unnormalised probabilities; the most likely token has weight 1 exactly. */
-  #weigh(logitMax: number, temperature: number): void {
+  #candidateKeys(): Uint32Array {
+    for (let i = 0; i < this.#numCandidates; i++) {
+      this.#keys[i] = orderKey(this.#logitBits[this.#tokenIds[i] as number] as number);
+    }
+    return this.#keys;
+  }
+
+  /** Unnormalised probabilities; the most likely token has weight 1 exactly. @returns their sum */
+  #weigh(logitMax: number, temperature: number): number {
+    let sum = 0;
     for (let i = 0; i < this.#numCandidates; i++) {
       const logit = this.#logits[this.#tokenIds[i] as number] as number;
-      this.#weights[i] = Math.exp((logit - logitMax) / temperature);
+      const weight = Math.exp((logit - logitMax) / temperature);
+      this.#weights[i] = weight;
+      sum += weight;
     }
+    return sum;
+  }
+
+  /**
+   * Top-p. Candidates that are so light that all of them together could not weigh what the nucleus leaves out are
+   * dropped first: that is most of a vocabulary, and the selection has few left to look at.
+   */
+  #keepNucleus(topP: number, weightSum: number): void {
+    this.#keepHeavierThan(((1 - topP) * weightSum) / this.#numCandidates);
+    const target = Math.max(topP * weightSum, Number.MIN_VALUE);
+    this.#keepAbove(findCut(this.#candidateKeys(), this.#numCandidates, this.#weights, target));
   }
 
   #weightSum(): number {
@@ -97,11 +115,11 @@ export class Sampler {
     this.#numCandidates = numKept;
   }
 
-  /** @param ratio of the weight of the most likely token, which is 1. */
-  #keepHeavierThan(ratio: number): void {
+  /** @param weightMin the most likely token has weight 1, and stays. */
+  #keepHeavierThan(weightMin: number): void {
     let numKept = 0;
     for (let i = 0; i < this.#numCandidates; i++) {
-      if ((this.#weights[i] as number) >= ratio) {
+      if ((this.#weights[i] as number) >= weightMin) {
         this.#move(i, numKept++);
       }
     }
