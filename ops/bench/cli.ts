@@ -9,6 +9,7 @@ import { PROJECT_ROOT } from '../support/home.ts';
 import { OperatorError } from '../support/operator-error.ts';
 import { runStep } from '../support/progress.ts';
 import { startPlatformProcess } from '../testing/platform-process.ts';
+import { createTestHome } from '../testing/test-home.ts';
 import { startLlamaCppServer } from './llama-cpp-server.ts';
 import { benchServe, type ServeSample, summarise } from './serve.ts';
 import type { Target } from './streams.ts';
@@ -38,10 +39,15 @@ async function ownPlatform(flags: ServeFlags): Promise<RunningTarget> {
     const url = flags.url.replace(/\/+$/, '');
     return { target: { name: 'url', url, key: flags.key, model: await firstModel(url, flags) }, stop: async () => {} };
   }
-  const platform = await startPlatformProcess(flags.home === undefined ? {} : { args: ['--home', flags.home] });
+  // A home of its own, so that a platform that is already running does not stand in the way.
+  const home = await createTestHome(flags.home);
+  const platform = await startPlatformProcess({ args: ['--home', home.path] });
   return {
     target: { name: 'lamina', url: platform.url, key: flags.key, model: await firstModel(platform.url, flags) },
-    stop: () => platform.stop(),
+    stop: async () => {
+      await platform.stop();
+      await home.remove();
+    },
   };
 }
 
