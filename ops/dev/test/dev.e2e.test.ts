@@ -185,6 +185,7 @@ describe('started by something in between', () => {
 
   it.each<[string, string, readonly string[], NodeJS.Signals]>([
     ['npm', 'npm', ['start', '--silent'], 'SIGTERM'],
+    ['npm that is interrupted', 'npm', ['start', '--silent'], 'SIGINT'],
     ['npm that is killed', 'npm', ['start', '--silent'], 'SIGKILL'],
     ['an older Node', process.execPath, [...oldNode, launcher, 'dev'], 'SIGTERM'],
     ['an older Node that is killed', process.execPath, [...oldNode, launcher, 'dev'], 'SIGKILL'],
