@@ -135,6 +135,13 @@ function reportError(error: unknown): number {
 
 /** Runs the command line and sets the exit code. */
 export async function main(argv: readonly string[]): Promise<void> {
+  // Whoever reads our output may have seen enough (`lamina plan | head`): that is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') {
+      process.exit(0);
+    }
+    throw error;
+  });
   const program = buildProgram();
   exitByThrowing(program);
   try {
