@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { registerBenchCommands } from '../bench/cli.ts';
 import { registerEvalCommands } from '../eval/cli.ts';
+import { registerOriginCommands } from '../origin/cli.ts';
 import { messageOf, OperatorError } from '../support/operator-error.ts';
 import type { ChatFlags } from './commands/chat.ts';
 import type { DeployFlags } from './commands/deploy.ts';
@@ -63,6 +64,7 @@ function buildProgram(): Command {
   addModelCommands(program);
   registerBenchCommands(program);
   registerEvalCommands(program);
+  registerOriginCommands(program);
   return program;
 }
 

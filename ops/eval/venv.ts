@@ -1,4 +1,4 @@
-/** Python environments with pinned packages, made once under `LAMINA_HOME`: the oracle's, and the bench's peer. */
+/** Python environments with pinned packages, made once under `LAMINA_HOME`: for the oracle, for llama.cpp's server, for validators. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -24,6 +24,9 @@ export interface VenvOptions {
   readonly requirements?: string;
 }
 
+/** Another process may be making the same environment: pip downloads some 100 MB. */
+const WAIT_MS_MAX = 300_000;
+
 const ORACLE_REQUIREMENTS = path.join(ORACLE_FOLDER, 'requirements.txt');
 
 /** The interpreter of an environment; Windows has it elsewhere. */
@@ -34,7 +37,7 @@ function interpreterIn(folder: string): string {
 /**
  * Makes the environment unless one with the same requirements and the same Python is there.
  * @returns the path of its interpreter.
- * @throws OperatorError `download_failed` with what Python or pip said; `already_running` while another process makes it.
+ * @throws OperatorError `download_failed` with what Python or pip said.
  */
 export async function ensureVenv(options: VenvOptions): Promise<string> {
   const { home, env, progress, name = 'venv', requirements = ORACLE_REQUIREMENTS } = options;
@@ -45,19 +48,21 @@ export async function ensureVenv(options: VenvOptions): Promise<string> {
       .update(python)
       .update(await readFile(requirements))
       .digest('hex');
-    return withLock(path.join(home.root, `${name}.lock`), 'making the Python environment', async () => {
-      // Moving a finished environment is safe: its interpreter finds the packages relative to itself, and nothing here
-      // runs the scripts beside it, whose first lines name the old place.
-      const build = async (unfinished: string): Promise<void> => {
-        step.note('python3 -m venv');
-        await runPython('python3', ['-m', 'venv', unfinished], env);
-        step.note(`pip install -r ${path.basename(requirements)}`);
-        const install = ['-m', 'pip', 'install', '--no-input', '--no-compile', '--disable-pip-version-check'];
-        await runPython(interpreterIn(unfinished), [...install, '--requirement', requirements], env);
-      };
+    // Moving a finished environment is safe: its interpreter finds the packages relative to itself, and nothing here
+    // runs the scripts beside it, whose first lines name the old place.
+    const build = async (unfinished: string): Promise<void> => {
+      step.note('python3 -m venv');
+      await runPython('python3', ['-m', 'venv', unfinished], env);
+      step.note(`pip install -r ${path.basename(requirements)}`);
+      const install = ['-m', 'pip', 'install', '--no-input', '--no-compile', '--disable-pip-version-check'];
+      await runPython(interpreterIn(unfinished), [...install, '--requirement', requirements], env);
+    };
+    const make = async (): Promise<{ value: string; outcome: string }> => {
       const { reused } = await buildFolder({ folder, key, build });
       return { value: interpreterIn(folder), outcome: reused ? 'already here' : 'made' };
-    });
+    };
+    const lockPath = path.join(home.root, `${name}.lock`);
+    return withLock(lockPath, 'making the Python environment', make, { waitMs: WAIT_MS_MAX });
   });
 }
 

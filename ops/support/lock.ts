@@ -10,6 +10,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync, unlinkSync } from 'node:fs';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { OperatorError, systemCodeOf } from './operator-error.ts';
 import { isProcessRunning, processStart } from './processes.ts';
 import { sha256Of, unfinishedPath, writeFileAtomic } from './files.ts';
@@ -111,9 +112,33 @@ function releaseLock(lockPath: string, text: string): void {
   }
 }
 
+/** How often a waiting process looks whether the lock is free. */
+const WAIT_STEP_MS = 200;
+
+export interface LockWait {
+  /** How long to wait for another holder to finish; at once by default. */
+  readonly waitMs?: number;
+}
+
+async function acquireWithin(lockPath: string, purpose: string, waitMs: number): Promise<LockResult> {
+  const deadlineMs = performance.now() + waitMs;
+  for (;;) {
+    const lock = await acquireLock(lockPath, purpose);
+    if (lock.ok || performance.now() >= deadlineMs) {
+      return lock;
+    }
+    await sleep(WAIT_STEP_MS);
+  }
+}
+
 /** Does `work` while holding the lock; says who holds it when somebody else does. */
-export async function withLock<T>(lockPath: string, purpose: string, work: () => Promise<T>): Promise<T> {
-  const lock = await acquireLock(lockPath, purpose);
+export async function withLock<T>(
+  lockPath: string,
+  purpose: string,
+  work: () => Promise<T>,
+  { waitMs = 0 }: LockWait = {},
+): Promise<T> {
+  const lock = await acquireWithin(lockPath, purpose, waitMs);
   if (!lock.ok) {
     throw new OperatorError(
       'already_running',

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { sha256Of } from '../files.ts';
-import { acquireLock, type LockResult } from '../lock.ts';
+import { acquireLock, type LockResult, withLock } from '../lock.ts';
 
 let folder: string;
 let lockPath: string;
@@ -77,5 +77,18 @@ describe('acquireLock', () => {
     await writeFile(lockPath, 'somebody else');
     lock.release();
     expect(await readFile(lockPath, 'utf8')).toBe('somebody else');
+  });
+});
+
+describe('withLock', () => {
+  it('waits for the holder when told to, and says who it is when not', async () => {
+    const first = await acquired();
+    await expect(withLock(lockPath, 'second', async () => 1)).rejects.toMatchObject({ code: 'already_running' });
+    let isFree = false;
+    const second = withLock(lockPath, 'second', async () => isFree, { waitMs: 30_000 });
+    await new Promise((resolve) => setImmediate(resolve));
+    isFree = true;
+    first.release();
+    expect(await second).toBe(true);
   });
 });
