@@ -292,8 +292,11 @@ export function planStages(request: PlanRequest, planArena: PlanArena): Plan {
   throw doesNotFit(terms, planArena, last);
 }
 
-/** The plan of each stage, as its script carries it. */
-export function stageAssignments(plan: Plan, manifestSha256: string): StageAssignment[] {
+/**
+ * The plan of each stage, as its script carries it.
+ * @param stepsInFlightMax number of stages that compute side by side, see `StageAssignment`
+ */
+export function stageAssignments(plan: Plan, manifestSha256: string, stepsInFlightMax: number): StageAssignment[] {
   return plan.stages.map((stage) => ({
     model: plan.model,
     manifestSha256,
@@ -305,5 +308,6 @@ export function stageAssignments(plan: Plan, manifestSha256: string): StageAssig
     contextLengthMax: plan.contextLength,
     numTokensMax: plan.numTokensMax,
     numLogitRowsMax: plan.numLogitRowsMax,
+    stepsInFlightMax,
   }));
 }

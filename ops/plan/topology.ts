@@ -41,11 +41,19 @@ export function stageScriptName(model: string, stageIndex: number): string {
   return `lamina-${model}-s${stageIndex}`;
 }
 
-/** Names, variables and bindings of every script that serves `plan`. */
-export function platformTopology(plan: Plan, manifestSha256: string, environment: LaminaEnvironment): Topology {
+/**
+ * Names, variables and bindings of every script that serves `plan`.
+ * @param numParallelStages stages that compute side by side: all, unless scripts share a thread
+ */
+export function platformTopology(
+  plan: Plan,
+  manifestSha256: string,
+  environment: LaminaEnvironment,
+  numParallelStages = plan.stages.length,
+): Topology {
   const stageCount = plan.stages.length;
   const scriptName = (stageIndex: number): string => stageScriptName(plan.model, stageIndex % stageCount);
-  const stages = stageAssignments(plan, manifestSha256).map((assignment): ScriptTopology => {
+  const stages = stageAssignments(plan, manifestSha256, numParallelStages).map((assignment): ScriptTopology => {
     const { stageIndex } = assignment;
     // The head also reaches every stage directly: to load, to ask for health, and to drain.
     const followers = stageIndex === 0 ? Array.from({ length: stageCount - 1 }, (_, index) => index + 1) : [];

@@ -14,8 +14,9 @@ import { EventStream } from './event-stream.ts';
 import { ENGINE_LIMITS, type EngineLimits } from './limits.ts';
 import { buildMicroBatch, type MicroBatch } from './micro-batch.ts';
 import type { EngineStats, GenerateEvent, GenerateRequest, HeadClient } from './protocol.ts';
-import { Scheduler } from './scheduler.ts';
+import { isCurrent, Scheduler } from './scheduler.ts';
 import { Sequence } from './sequence.ts';
+import { StepsInFlight, type ReturnedStep } from './steps-in-flight.ts';
 import { takeLogits, type LogitsOutcome } from './take-logits.ts';
 import { validateRequest } from './validate-request.ts';
 
@@ -45,6 +46,8 @@ export class HeadEngine implements HeadClient {
   readonly #pool: PagePool;
   readonly #scheduler: Scheduler;
   readonly #listeners = new Map<Sequence, Listener>();
+  readonly #stepsInFlightMax: number;
+  readonly #inFlight = new StepsInFlight();
   #sampler: Sampler | null = null;
   #nextSequenceId = 1;
   #isLooping = false;
@@ -62,10 +65,12 @@ export class HeadEngine implements HeadClient {
     this.#limits = { ...ENGINE_LIMITS, ...options.limits };
     this.#idleCloseMs = options.idleCloseMs ?? RING_TIMINGS.idleCloseMs;
     this.#pool = new PagePool(assignment.numPages);
+    this.#stepsInFlightMax = Math.min(this.#limits.stepsInFlightMax, assignment.stepsInFlightMax);
     this.#scheduler = new Scheduler({
       numTokensMax: assignment.numTokensMax,
       sequencesRunningMax: Math.min(this.#limits.sequencesRunningMax, assignment.numTokensMax),
       sequencesWaitingMax: this.#limits.sequencesWaitingMax,
+      stepsInFlightMax: this.#stepsInFlightMax,
     });
   }
 
@@ -127,12 +132,14 @@ export class HeadEngine implements HeadClient {
   /** Starts the step loop unless it runs. It stops by itself when no sequence can take part in a step. */
   #wake(): void {
     if (this.#isLooping) {
+      this.#inFlight.notify();
       return;
     }
     this.#isLooping = true;
     this.#idleTimer?.cancel();
     this.#loop().catch((thrown: unknown) => {
       this.#endAll('internal', `the engine failed: ${describeError(thrown)}`, true);
+      this.#inFlight.takeAll();
       this.#ring.close('the engine failed');
       this.#stopLoop();
     });
@@ -143,19 +150,24 @@ export class HeadEngine implements HeadClient {
     await this.#clock.yieldToEvents();
     for (;;) {
       this.#finishComplete();
-      if (!this.#hasRunnable()) {
+      // Sending comes first: then the other stages work while the head takes the logits of what has come back.
+      const sent = await this.#sendStep();
+      const returned = sent === 'none' ? this.#inFlight.takeReturned() : null;
+      if (returned !== null) {
+        await this.#takeStep(returned);
+      } else if (sent === 'none' && this.#inFlight.size === 0) {
         break;
-      }
-      if (await this.#ensureOpen()) {
-        const scheduled = this.#scheduler.schedule();
-        if (scheduled.length === 0) {
-          break;
-        }
-        await this.#runStep(buildMicroBatch(scheduled));
+      } else if (sent === 'none' || this.#isFull) {
+        await this.#inFlight.waitForNews();
+        continue;
       }
       await this.#clock.yieldToEvents();
     }
     this.#stopLoop();
+  }
+
+  get #isFull(): boolean {
+    return this.#inFlight.size >= this.#stepsInFlightMax;
   }
 
   /** In one go with the decision to stop, so that no wake-up falls in between. */
@@ -168,11 +180,31 @@ export class HeadEngine implements HeadClient {
     return this.#scheduler.sequences.some((sequence) => !sequence.isPaused);
   }
 
-  /** @returns false when the ring did not open; the sequences have been told, or will be tried again. */
-  async #ensureOpen(): Promise<boolean> {
-    if (this.#ring.isOpen && !this.#ring.isDueForRotation) {
-      return true;
+  /** @returns 'none' when nothing can be sent now, 'failed' when the ring did not open and will be tried again. */
+  async #sendStep(): Promise<'sent' | 'none' | 'failed'> {
+    if (this.#isFull || !this.#hasRunnable()) {
+      return 'none';
     }
+    if (!this.#ring.isOpen || this.#ring.isDueForRotation) {
+      if (this.#inFlight.size > 0) {
+        // The steps of the old epoch come first, with their rows or with what ended them.
+        return 'none';
+      }
+      if (!(await this.#openRing())) {
+        return 'failed';
+      }
+    }
+    const scheduled = this.#scheduler.schedule();
+    if (scheduled.length === 0) {
+      return 'none';
+    }
+    const batch = buildMicroBatch(scheduled);
+    this.#inFlight.add(batch, this.#ring.submit(batch.step));
+    return 'sent';
+  }
+
+  /** @returns false when the ring did not open; the sequences have been told, or will be tried again. */
+  async #openRing(): Promise<boolean> {
     const opened = await this.#ring.open();
     if (!opened.ok) {
       await this.#recover(opened.error, null);
@@ -184,8 +216,7 @@ export class HeadEngine implements HeadClient {
     return true;
   }
 
-  async #runStep(batch: MicroBatch): Promise<void> {
-    const rows = await this.#ring.submit(batch.step);
+  async #takeStep({ batch, rows }: ReturnedStep): Promise<void> {
     if (!rows.ok) {
       await this.#recover(rows.error, batch);
       return;
@@ -223,8 +254,9 @@ export class HeadEngine implements HeadClient {
       const vocabSize = logits.length / (end - start);
       this.#sampler ??= new Sampler(vocabSize);
       for (let row = start; row < end; row++) {
-        const { sequence, position } = batch.resultRows[row] as MicroBatch['resultRows'][number];
-        if (sequence.state === 'running') {
+        const resultRow = batch.resultRows[row] as MicroBatch['resultRows'][number];
+        if (isCurrent(resultRow)) {
+          const { sequence, position } = resultRow;
           const view = logits.subarray((row - start) * vocabSize, (row - start + 1) * vocabSize);
           this.#apply(sequence, takeLogits(sequence, position, view, this.#sampler));
         }
@@ -300,7 +332,7 @@ export class HeadEngine implements HeadClient {
     }
   }
 
-  /** The client is gone. A step that is under way with the sequence's pages does no harm: see `PagePool`. */
+  /** The client is gone. Steps that are under way with the sequence's pages do no harm: see `PagePool`. */
   #drop(sequence: Sequence): void {
     this.#listeners.get(sequence)?.stallTimer?.cancel();
     this.#listeners.delete(sequence);
@@ -328,13 +360,15 @@ export class HeadEngine implements HeadClient {
   }
 
   /**
-   * A ring did not open, or broke under a batch. Sequences that had enough of it end, the others are computed again.
+   * A ring did not open, or broke under a batch and all that were sent after it. Sequences that had enough of it end, the
+   * others are computed again.
    * @param batch null when it did not open: then every sequence was kept waiting.
    */
   async #recover(failure: StageFailure, batch: MicroBatch | null): Promise<void> {
     this.#scheduler.rewindAll();
-    const affected = batch?.scheduled.map(({ sequence }) => sequence) ?? this.#scheduler.sequences;
-    for (const sequence of affected) {
+    const scheduled = batch === null ? null : [batch, ...this.#inFlight.takeAll()].flatMap((lost) => lost.scheduled);
+    const affected = scheduled?.map(({ sequence }) => sequence) ?? this.#scheduler.sequences;
+    for (const sequence of new Set(affected)) {
       sequence.numRingFailures++;
       if (!failure.retryable || sequence.numRingFailures > this.#limits.ringFailuresMax) {
         const message = `the ring failed ${sequence.numRingFailures} times: ${failure.message}`;

@@ -5,6 +5,11 @@ export interface EngineLimits {
    * stream is too slow to be worth having.
    */
   readonly sequencesRunningMax: number;
+  /**
+   * Steps on their way round the ring at a time, whatever the assignment says. One for each stage keeps all of them
+   * busy; each more costs every stage a frame of memory and every stream a smaller batch.
+   */
+  readonly stepsInFlightMax: number;
   /** Requests that wait for pages. More would wait longer than a client does. */
   readonly sequencesWaitingMax: number;
   /** Bytes of events that a reader has not taken. Some hundred tokens: then the sequence pauses. */
@@ -21,6 +26,7 @@ export interface EngineLimits {
 
 export const ENGINE_LIMITS: EngineLimits = {
   sequencesRunningMax: 32,
+  stepsInFlightMax: 8,
   sequencesWaitingMax: 64,
   eventBytesMax: 32 * 1024,
   readerStallMs: 60_000,

@@ -7,6 +7,8 @@ export interface ResultRow {
   readonly sequence: Sequence;
   /** Of the token whose hidden state it is. */
   readonly position: number;
+  /** The sequence's when the step was scheduled: see `isCurrent`. */
+  readonly numRewinds: number;
 }
 
 export interface MicroBatch {
@@ -20,14 +22,14 @@ export interface MicroBatch {
 export function buildMicroBatch(scheduled: readonly ScheduledSequence[]): MicroBatch {
   const tokenIds: number[] = [];
   const resultRows: ResultRow[] = [];
-  const sequences = scheduled.map(({ sequence, startPosition, numTokens }) => {
+  const sequences = scheduled.map(({ sequence, startPosition, numTokens, numRewinds }) => {
     const rows: number[] = [];
     for (let row = 0; row < numTokens; row++) {
       const position = startPosition + row;
       tokenIds.push(sequence.tokens[position] as number);
       if (isLogitsWanted(sequence, position)) {
         rows.push(row);
-        resultRows.push({ sequence, position });
+        resultRows.push({ sequence, position, numRewinds });
       }
     }
     const pageTable = sequence.pageTable.pages.slice();

@@ -1,8 +1,9 @@
 /**
  * Decides which tokens of which sequences the next step computes: continuous batching (Yu et al., "Orca", 2022) with
- * chunked prefill (Agrawal et al., "Sarathi-Serve", 2024). Every sequence that decodes takes part in every step; what is
- * left of the token budget is shared among prompts. Sequences are admitted in order of arrival, and when pages run out
- * the youngest one is preempted and computed again later, so the oldest always gets on.
+ * chunked prefill (Agrawal et al., "Sarathi-Serve", 2024). The sequences that decode are dealt out evenly over the steps
+ * that may be in flight, so that every stage has one to work on; what is left of a step's token budget is shared among
+ * prompts, whose chunks may follow each other in flight. Sequences are admitted in order of arrival, and when pages run
+ * out the youngest one is preempted and computed again later, so the oldest always gets on.
  */
 import { assert } from '../../wasm/host/assert.ts';
 import type { Sequence } from './sequence.ts';
@@ -12,6 +13,8 @@ export interface SchedulerLimits {
   readonly numTokensMax: number;
   readonly sequencesRunningMax: number;
   readonly sequencesWaitingMax: number;
+  /** Steps that may be under way at a time; at least 1. */
+  readonly stepsInFlightMax: number;
 }
 
 /** One sequence's part of a step: the tokens `[startPosition, startPosition + numTokens)`. */
@@ -19,6 +22,13 @@ export interface ScheduledSequence {
   readonly sequence: Sequence;
   readonly startPosition: number;
   readonly numTokens: number;
+  /** The sequence's when it was scheduled: a later rewind takes the result's meaning away. */
+  readonly numRewinds: number;
+}
+
+/** Whether what a step said about a sequence still counts: it was neither finished nor rewound meanwhile. */
+export function isCurrent({ sequence, numRewinds }: Pick<ScheduledSequence, 'sequence' | 'numRewinds'>): boolean {
+  return sequence.state === 'running' && sequence.numRewinds === numRewinds;
 }
 
 export class Scheduler {
@@ -73,17 +83,21 @@ export class Scheduler {
     }
   }
 
-  /** The next step; empty when no sequence can take part. Its tokens count as scheduled until `complete`. */
+  /**
+   * The next step; empty when no sequence can take part. Its tokens count as scheduled until `complete`; steps complete
+   * in the order in which they were scheduled.
+   */
   schedule(): ScheduledSequence[] {
     this.#growDecoding();
     this.#admit();
-    const active = this.#running.filter((sequence) => !sequence.isPaused && sequence.numUncomputedTokens > 0);
+    const active = this.#chooseActive();
     const numTokensOf = shareTokens(active, this.#limits.numTokensMax);
     const scheduled: ScheduledSequence[] = [];
     for (const sequence of active) {
       const numTokens = numTokensOf.get(sequence) ?? 0;
       if (numTokens > 0) {
-        scheduled.push({ sequence, startPosition: sequence.numComputedTokens, numTokens });
+        const startPosition = sequence.numComputedTokens + sequence.numScheduledTokens;
+        scheduled.push({ sequence, startPosition, numTokens, numRewinds: sequence.numRewinds });
         sequence.numScheduledTokens += numTokens;
       }
     }
@@ -92,13 +106,27 @@ export class Scheduler {
 
   /** The step came back: its tokens' keys and values are in the pages of those sequences that still have theirs. */
   complete(scheduled: readonly ScheduledSequence[]): void {
-    for (const { sequence, startPosition, numTokens } of scheduled) {
-      const isCurrent = sequence.state === 'running' && sequence.numScheduledTokens === numTokens;
-      if (isCurrent && sequence.numComputedTokens === startPosition) {
+    for (const part of scheduled) {
+      if (isCurrent(part)) {
+        const { sequence, startPosition, numTokens } = part;
+        assert(sequence.numComputedTokens === startPosition, 'steps complete in order');
         sequence.numComputedTokens += numTokens;
-        sequence.numScheduledTokens = 0;
+        sequence.numScheduledTokens -= numTokens;
       }
     }
+  }
+
+  /** Who may take part in the next step: of those that decode, an equal share for each step that may be in flight. */
+  #chooseActive(): Sequence[] {
+    const ready = this.#running.filter((sequence) => !sequence.isPaused);
+    const numDecoding = ready.filter(isDecoding).length;
+    let numDecodingLeft = Math.ceil(numDecoding / this.#limits.stepsInFlightMax);
+    return ready.filter((sequence) => {
+      if (sequence.numUncomputedTokens === 0) {
+        return false;
+      }
+      return !isDecoding(sequence) || numDecodingLeft-- > 0;
+    });
   }
 
   /** Gives every running sequence room for the token it computes next; prefill got all its pages at admission. */
@@ -153,6 +181,11 @@ export class Scheduler {
       this.#running.splice(place < 0 ? this.#running.length : place, 0, sequence);
     }
   }
+}
+
+/** Whether all but its last token is computed; that one may be on its way. */
+function isDecoding(sequence: Sequence): boolean {
+  return sequence.tokens.length - sequence.numComputedTokens <= 1;
 }
 
 /**

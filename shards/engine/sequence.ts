@@ -25,8 +25,10 @@ export class Sequence {
   state: SequenceState = 'waiting';
   /** Tokens whose keys and values are in the pages. */
   numComputedTokens = 0;
-  /** Tokens of a step that is under way. */
+  /** Tokens of steps that are under way. */
   numScheduledTokens = 0;
+  /** How often what was computed was forgotten. A step that was scheduled before says nothing about it any more. */
+  numRewinds = 0;
   /** Its reader does not keep up: it keeps its pages but takes no part in steps. */
   isPaused = false;
   /** Rings that broke under it, or did not open for it. */
@@ -72,5 +74,6 @@ export class Sequence {
   rewind(): void {
     this.numComputedTokens = 0;
     this.numScheduledTokens = 0;
+    this.numRewinds++;
   }
 }

@@ -1,8 +1,9 @@
 /**
  * The KV pages of a ring, by number. The head's pool decides for every stage: page 7 holds the same tokens everywhere.
  *
- * A freed page may be handed out at once, even while a step that reads it is under way: every stage computes the steps
- * of a ring in order, so the step that overwrites the page comes after the one that reads it.
+ * A freed page may be handed out at once, even while steps that read or write it are under way, however many: every
+ * stage computes the steps of a ring in order, so whatever its next owner writes comes after, and its next owner reads
+ * nothing that it has not written. When a ring breaks, steps under way never reach a stage of the next epoch.
  */
 import { assert } from '../../wasm/host/assert.ts';
 

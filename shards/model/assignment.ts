@@ -17,4 +17,9 @@ export interface StageAssignment {
   readonly numTokensMax: number;
   /** Most rows of logits in one call. */
   readonly numLogitRowsMax: number;
+  /**
+   * Steps that the head keeps on their way round the ring. As many as there are stages when these run side by side; 1
+   * when they share a thread, where smaller batches would only cost time.
+   */
+  readonly stepsInFlightMax: number;
 }

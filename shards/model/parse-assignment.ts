@@ -15,6 +15,7 @@ const COUNTS = {
   contextLengthMax: 1,
   numTokensMax: 1,
   numLogitRowsMax: 1,
+  stepsInFlightMax: 1,
 } as const;
 
 /**
@@ -54,6 +55,7 @@ export function parseAssignment(text: string): StageAssignment {
     contextLengthMax: count('contextLengthMax'),
     numTokensMax: count('numTokensMax'),
     numLogitRowsMax: count('numLogitRowsMax'),
+    stepsInFlightMax: count('stepsInFlightMax'),
   };
   if (assignment.stageIndex >= assignment.stageCount || assignment.layerStart >= assignment.layerEnd) {
     throw new AssignmentError('STAGE has a stageIndex or a range of layers that is empty or out of range');

@@ -48,6 +48,41 @@ describe('split and chunk invariance', () => {
   });
 });
 
+describe('invariance of the number of steps in flight', () => {
+  const requests = [1, 2, 3, 4, 5].map((salt) =>
+    requestOf({
+      promptTokens: promptOf(20 + 8 * salt, salt),
+      maxTokens: 40,
+      sampling: { ...SAMPLED, seed: salt },
+      numTopLogprobs: 3,
+      numPromptLogprobs: salt % 2 === 0 ? 1 : null,
+    }),
+  );
+
+  it.each([
+    [2, 2],
+    [3, 2],
+    [3, 3],
+    [2, 8],
+  ])('%i stages, %i steps', async (stageCount, stepsInFlightMax) => {
+    const oneByOne = await rings.open();
+    const options = { stageCount, stepsInFlightMax, numTokensMax: 32 };
+    const together = await rings.open(options);
+    // Too few pages for all: sequences are preempted while steps with their pages are in flight.
+    const tight = await rings.open({ ...options, contextLengthMax: 112, numPages: 12 });
+    const answers = await Promise.all(requests.map((request) => collect(together.engine, request)));
+    const tightAnswers = await Promise.all(requests.map((request) => collect(tight.engine, request)));
+    for (const [i, request] of requests.entries()) {
+      const expected = await collect(oneByOne.engine, request);
+      expect(answers[i]).toEqual(expected);
+      expect(tightAnswers[i]).toEqual(expected);
+    }
+    const stats = await tight.engine.stats();
+    expect(stats.numPromptTokensTotal).toBeGreaterThan((await together.engine.stats()).numPromptTokensTotal);
+    expect(stats).toMatchObject({ numRunning: 0, numWaiting: 0, numFreePages: stats.numPages });
+  });
+});
+
 describe('batch invariance', () => {
   it.each([1, 3])('in the company of others (%i stages)', async (stageCount) => {
     const { engine } = await rings.open({ stageCount, numTokensMax: 48 });

@@ -159,7 +159,7 @@ describe('planStages', () => {
 
   it('turns into the assignments that the stages carry', () => {
     const plan = planStages(request({ stageCount: 2 }), planArena);
-    expect(stageAssignments(plan, 'abc')).toMatchObject([
+    expect(stageAssignments(plan, 'abc', 1)).toMatchObject([
       { stageIndex: 0, stageCount: 2, layerStart: 0, manifestSha256: 'abc', numPages: plan.numPages },
       { stageIndex: 1, stageCount: 2, layerEnd: 6, contextLengthMax: 256 },
     ]);

@@ -135,6 +135,26 @@ describe('cancellation', () => {
     await expectEmpty(engine);
     expect((await collect(engine, requestOf())).at(-1)).toMatchObject({ type: 'finish' });
   });
+
+  it('of sequences whose steps are in flight leaves the others and the pages whole', async () => {
+    const options = { stageCount: 3, stepsInFlightMax: 3, numTokensMax: 32 };
+    const { engine } = await rings.open({ ...options, contextLengthMax: 256, numPages: 18 });
+    const survivor = requestOf({ promptTokens: promptOf(90), maxTokens: 60 });
+    const expected = await collect((await rings.open()).engine, survivor);
+    const answer = collect(engine, survivor);
+    for (let round = 0; round < 8; round++) {
+      const streams = await Promise.all(
+        [1, 2, 3].map((salt) =>
+          engine.generate(requestOf({ promptTokens: promptOf(70, round * 3 + salt), maxTokens: 40 })),
+        ),
+      );
+      const { numStepsTotal } = await engine.stats();
+      await pollStats(engine, (stats) => stats.numStepsTotal > numStepsTotal + round);
+      await Promise.all(streams.map((stream) => stream.cancel()));
+    }
+    expect(await answer).toEqual(expected);
+    await expectEmpty(engine);
+  });
 });
 
 describe('a reader that does not keep up', () => {

@@ -3,18 +3,25 @@ import { describe, expect, it } from 'vitest';
 import { PAGE_SIZE_TOKENS } from '../../../wasm/host/stage-runtime.ts';
 import { PagePool } from '../../kv/page-pool.ts';
 import { promptOf, requestOf } from '../../test/tiny-ring.ts';
-import { Scheduler, type ScheduledSequence } from '../scheduler.ts';
+import { isCurrent, Scheduler, type ScheduledSequence } from '../scheduler.ts';
 import { Sequence } from '../sequence.ts';
 
-const LIMITS = { numTokensMax: 24, sequencesRunningMax: 4, sequencesWaitingMax: 6 };
+const LIMITS = { numTokensMax: 24, sequencesRunningMax: 4, sequencesWaitingMax: 6, stepsInFlightMax: 1 };
 /** Two sequences of the longest kind do not fit, so that pages run out. */
 const NUM_PAGES = 8;
 const TOKENS_MAX = 100;
 
 class World {
   readonly pool = new PagePool(NUM_PAGES);
-  readonly scheduler = new Scheduler(LIMITS);
+  readonly scheduler: Scheduler;
   readonly all: Sequence[] = [];
+  readonly inFlight: (readonly ScheduledSequence[])[] = [];
+  readonly #stepsInFlightMax: number;
+
+  constructor(stepsInFlightMax = 1) {
+    this.#stepsInFlightMax = stepsInFlightMax;
+    this.scheduler = new Scheduler({ ...LIMITS, stepsInFlightMax });
+  }
 
   arrive(numPromptTokens: number, maxTokens: number): Sequence {
     const promptTokens = promptOf(numPromptTokens);
@@ -25,13 +32,23 @@ class World {
     return sequence;
   }
 
-  /** Runs a step as the engine does: whoever has computed all its tokens gets another one, or ends. */
-  step(): ScheduledSequence[] {
-    const scheduled = this.scheduler.schedule();
-    this.check(scheduled);
+  /** Sends a step if one more may be in flight and there is one. */
+  send(): readonly ScheduledSequence[] {
+    const scheduled = this.inFlight.length < this.#stepsInFlightMax ? this.scheduler.schedule() : [];
+    if (scheduled.length > 0) {
+      this.check(scheduled);
+      this.inFlight.push(scheduled);
+    }
+    return scheduled;
+  }
+
+  /** Takes the oldest step back as the engine does: whoever has computed all its tokens gets another one, or ends. */
+  receive(): readonly ScheduledSequence[] {
+    const scheduled = this.inFlight.shift() ?? [];
     this.scheduler.complete(scheduled);
-    for (const { sequence } of scheduled) {
-      if (sequence.numUncomputedTokens === 0) {
+    for (const part of scheduled) {
+      const { sequence, startPosition, numTokens } = part;
+      if (isCurrent(part) && startPosition + numTokens === sequence.tokens.length) {
         sequence.appendToken(1);
         if (!sequence.wantsNextToken) {
           this.scheduler.finish(sequence);
@@ -39,6 +56,17 @@ class World {
       }
     }
     return scheduled;
+  }
+
+  /** The ring broke under all steps. */
+  lose(): void {
+    this.inFlight.length = 0;
+    this.scheduler.rewindAll();
+  }
+
+  step(): readonly ScheduledSequence[] {
+    this.send();
+    return this.receive();
   }
 
   stepUntil(isDone: () => boolean): void {
@@ -56,7 +84,11 @@ class World {
     for (const part of scheduled) {
       expect(part.numTokens).toBeGreaterThan(0);
       expect(part.sequence.state).toBe('running');
-      expect(part.startPosition).toBe(part.sequence.numComputedTokens);
+      const { sequence } = part;
+      const onTheirWay = this.inFlight.flat().filter((other) => other.sequence === sequence && isCurrent(other));
+      const numOnTheirWay = onTheirWay.reduce((sum, other) => sum + other.numTokens, 0);
+      expect(part.startPosition).toBe(sequence.numComputedTokens + numOnTheirWay);
+      expect(sequence.numScheduledTokens).toBe(numOnTheirWay + part.numTokens);
       const numCovered = part.sequence.pageTable.pages.length * PAGE_SIZE_TOKENS;
       expect(numCovered).toBeGreaterThanOrEqual(part.startPosition + part.numTokens);
     }
@@ -70,7 +102,10 @@ describe('Scheduler', () => {
   it('ends every sequence, leaks no page and stays within its budget, whatever arrives and leaves', () => {
     const event = fc.oneof(
       { weight: 3, arbitrary: fc.record({ kind: fc.constant('arrive' as const), size: fc.nat({ max: 70 }) }) },
-      { weight: 6, arbitrary: fc.record({ kind: fc.constant('step' as const), size: fc.constant(0) }) },
+      {
+        weight: 10,
+        arbitrary: fc.record({ kind: fc.constantFrom('send' as const, 'receive' as const), size: fc.constant(0) }),
+      },
       {
         weight: 1,
         arbitrary: fc.record({
@@ -80,16 +115,18 @@ describe('Scheduler', () => {
       },
     );
     fc.assert(
-      fc.property(fc.array(event, { maxLength: 80 }), (events) => {
-        const world = new World();
+      fc.property(fc.integer({ min: 1, max: 4 }), fc.array(event, { maxLength: 120 }), (stepsInFlightMax, events) => {
+        const world = new World(stepsInFlightMax);
         for (const { kind, size } of events) {
           const target = world.all[size % Math.max(1, world.all.length)];
           if (kind === 'arrive') {
             world.arrive(1 + size, 1 + ((size * 7) % (TOKENS_MAX - size)));
-          } else if (kind === 'step') {
-            world.step();
+          } else if (kind === 'send') {
+            world.send();
+          } else if (kind === 'receive') {
+            world.receive();
           } else if (kind === 'lose') {
-            world.scheduler.rewindAll();
+            world.lose();
           } else if (target !== undefined && kind === 'cancel') {
             world.scheduler.finish(target);
           } else if (target !== undefined) {
@@ -100,13 +137,56 @@ describe('Scheduler', () => {
         // Each step computes a token at least, and recomputation is bounded by the oldest sequence getting on.
         const numStepsMax = world.all.length * TOKENS_MAX * 2;
         for (let i = 0; i < numStepsMax && world.scheduler.sequences.length > 0; i++) {
-          expect(world.step().length).toBeGreaterThan(0);
+          while (world.send().length > 0) {
+            // As many as may be in flight.
+          }
+          expect(world.receive().length).toBeGreaterThan(0);
         }
         expect(world.all.every(({ state }) => state === 'finished')).toBe(true);
         expect(world.pool.numFreePages).toBe(NUM_PAGES);
       }),
       { numRuns: 300 },
     );
+  });
+
+  it('deals sequences that decode out over the steps in flight, each of them in one step at a time', () => {
+    const world = new World(2);
+    const sequences = [1, 2, 3].map(() => world.arrive(2, 50));
+    const byId = (parts: readonly ScheduledSequence[]): number[] => parts.map(({ sequence }) => sequence.id);
+    expect(byId(world.send())).toEqual([1, 2, 3]);
+    expect(world.send()).toEqual([]);
+    world.receive();
+    expect([byId(world.send()), byId(world.send())]).toEqual([[1, 2], [3]]);
+    expect(world.scheduler.schedule()).toEqual([]);
+    world.receive();
+    expect(byId(world.send())).toEqual([1, 2]);
+    expect(sequences.map(({ numOutputTokens }) => numOutputTokens)).toEqual([2, 2, 1]);
+  });
+
+  it('lets the chunks of a prompt follow each other in flight', () => {
+    const world = new World(3);
+    const prompt = world.arrive(60, 5);
+    const parts = [world.send(), world.send(), world.send()].map(([part]) => [part?.startPosition, part?.numTokens]);
+    expect(parts).toEqual([
+      [0, 24],
+      [24, 24],
+      [48, 12],
+    ]);
+    world.receive();
+    expect(prompt).toMatchObject({ numComputedTokens: 24, numScheduledTokens: 36 });
+  });
+
+  it('ignores what a step says about a sequence that was rewound after it had been sent', () => {
+    const world = new World(2);
+    const prompt = world.arrive(60, 5);
+    world.send();
+    prompt.rewind();
+    const [again] = world.send();
+    expect(again).toMatchObject({ startPosition: 0, numTokens: 24 });
+    world.receive();
+    expect(prompt).toMatchObject({ numComputedTokens: 0, numScheduledTokens: 24 });
+    world.receive();
+    expect(prompt).toMatchObject({ numComputedTokens: 24, numScheduledTokens: 0 });
   });
 
   it('gives decoding sequences their token before it shares the rest among prompts', () => {

@@ -113,6 +113,20 @@ describe('a link', () => {
     const { engine } = await rings.open({ stageCount: STAGE_COUNT, wrapLink, limits: LIMITS });
     expect(await Promise.all(requests.map((request) => collect(engine, request)))).toEqual(answers);
   });
+
+  it.each([4, 11, 25, 40, 41, 42, 43])('that is cut at frame %i with several steps in flight', async (target) => {
+    const requests = [1, 2, 3, 4, 5].map((seed) => ({ ...REQUEST, sampling: { ...REQUEST.sampling, seed } }));
+    const whole = await rings.open();
+    const answers = await Promise.all(requests.map((request) => collect(whole.engine, request)));
+    const wrapLink = tamperingOnce(target, (_send, _bytes, link) => link.close('cut by the test'));
+    // One failure is allowed: the steps that were lost together must count as one.
+    const limits = { ...LIMITS, ringFailuresMax: 1 };
+    const options = { stageCount: STAGE_COUNT, stepsInFlightMax: STAGE_COUNT, numTokensMax: 32, wrapLink, limits };
+    const { engine } = await rings.open(options);
+    expect(await Promise.all(requests.map((request) => collect(engine, request)))).toEqual(answers);
+    const stats = await engine.stats();
+    expect(stats).toMatchObject({ numRunning: 0, numWaiting: 0, numFreePages: stats.numPages });
+  });
 });
 
 /** Replaces `forward` of one stage's runtime. */
@@ -201,6 +215,16 @@ describe('rotation', () => {
     expect(await collect(engine, REQUEST)).toEqual(expected);
     expect(epochs.size).toBe(16);
     expect((await engine.stats()).numPromptTokensTotal).toBe(40);
+  });
+
+  it('waits for the steps in flight', async () => {
+    const requests = [1, 2, 3, 4].map((seed) => ({ ...REQUEST, sampling: { ...REQUEST.sampling, seed } }));
+    const whole = await rings.open();
+    const answers = await Promise.all(requests.map((request) => collect(whole.engine, request)));
+    const options = { stageCount: STAGE_COUNT, stepsInFlightMax: 2, timings: { rotateAfterMs: 0 } };
+    const { engine } = await rings.open(options);
+    expect(await Promise.all(requests.map((request) => collect(engine, request)))).toEqual(answers);
+    expect((await engine.stats()).numPromptTokensTotal).toBe(4 * 40);
   });
 });
 

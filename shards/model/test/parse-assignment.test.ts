@@ -13,6 +13,7 @@ const ASSIGNMENT: StageAssignment = {
   contextLengthMax: 128,
   numTokensMax: 32,
   numLogitRowsMax: 4,
+  stepsInFlightMax: 2,
 };
 
 describe('parseAssignment', () => {
@@ -32,6 +33,7 @@ describe('parseAssignment', () => {
     ['contextLengthMax', '128'],
     ['numTokensMax', null],
     ['numLogitRowsMax', undefined],
+    ['stepsInFlightMax', 0],
   ])('refuses %s %j', (name, value) => {
     expect(() => parseAssignment(JSON.stringify({ ...ASSIGNMENT, [name]: value }))).toThrow(AssignmentError);
   });

@@ -28,6 +28,8 @@ export interface LocalEngineOptions {
   readonly contextLengthMax?: number;
   readonly numTokensMax?: number;
   readonly numLogitRowsMax?: number;
+  /** Default 1, since all stages share this thread. */
+  readonly stepsInFlightMax?: number;
   readonly limits?: Partial<EngineLimits>;
   readonly timings?: Partial<RingTimings>;
   readonly clock?: Clock;
@@ -129,5 +131,6 @@ async function assignStages(options: LocalEngineOptions): Promise<StageAssignmen
     contextLengthMax,
     numTokensMax: options.numTokensMax ?? NUM_TOKENS_MAX_DEFAULT,
     numLogitRowsMax: options.numLogitRowsMax ?? NUM_LOGIT_ROWS_MAX_DEFAULT,
+    stepsInFlightMax: options.stepsInFlightMax ?? 1,
   }));
 }

@@ -34,6 +34,7 @@ export class TestShard extends StageShard {
       contextLengthMax: 512,
       numTokensMax: 32,
       numLogitRowsMax: 8,
+      stepsInFlightMax: 3,
     };
   }
 
