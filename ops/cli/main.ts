@@ -6,6 +6,7 @@ import { registerOriginCommands } from '../origin/cli.ts';
 import { messageOf, OperatorError } from '../support/operator-error.ts';
 import type { ChatFlags } from './commands/chat.ts';
 import type { DeployFlags } from './commands/deploy.ts';
+import type { DevFlags } from './commands/dev.ts';
 import type { PlanFlags } from './plan-flags.ts';
 import { painter } from './ui/style.ts';
 
@@ -19,6 +20,11 @@ interface HomeFlags {
 /** Every command knows where state lies. */
 function withHome(command: Command): Command {
   return command.option('--home <folder>', 'where models, build outputs and local state lie (LAMINA_HOME; .lamina)');
+}
+
+/** Values of a flag that may be repeated. */
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
 }
 
 function withPlan(command: Command): Command {
@@ -38,7 +44,10 @@ function buildProgram(): Command {
     .description('start the platform on this machine; prepares whatever is missing')
     .option('--port <port>', 'port to listen on, 0 for a free one (PORT; 8787)')
     .option('--model <name>', 'model of the registry (LAMINA_MODEL_FILE, or the default model)')
-    .action(async (flags: PlanFlags & HomeFlags & { port?: string; model?: string }) => {
+    .option('--origin <url>', 'GPU origin that serves the pro model; may be repeated', collect)
+    .option('--origin-key <key>', 'API key of the origin; once for all, or once for each', collect)
+    .option('--origin-model <name>', "the origin's own name of the model (its first)", collect)
+    .action(async (flags: DevFlags) => {
       const { devCommand } = await import('./commands/dev.ts');
       await devCommand(flags);
     });
@@ -103,6 +112,7 @@ function addModelCommands(program: Command): void {
     .description('write the configurations of the deployed platform, check them, and deploy them')
     .option('--model <name>', 'model of the registry (LAMINA_MODEL_FILE, or the default model)')
     .option('--out <folder>', 'where to write the configurations (a folder under LAMINA_HOME)')
+    .option('--origins <file>', 'GPU origins and their bindings, JSON; docs/origins.md describes it')
     .option('--dry-run', 'bundle and check every script, upload nothing')
     .action(async (flags: DeployFlags) => {
       const { deployCommand } = await import('./commands/deploy.ts');

@@ -4,6 +4,8 @@ import path from 'node:path';
 import { layOutStageAssets, layOutGatewayModel } from '../dev/asset-folders.ts';
 import { buildGatewayAssets } from '../dev/gateway-assets.ts';
 import type { PreparedModel } from '../dev/prepare.ts';
+import { withOrigins } from '../origin/attached-origins.ts';
+import type { DeployedOrigins } from '../origin/origins-file.ts';
 import { LITE_MODEL_ID, platformTopology } from '../plan/topology.ts';
 import { writeFileAtomic } from '../support/files.ts';
 import { OperatorError } from '../support/operator-error.ts';
@@ -15,7 +17,11 @@ const FULL_CONFIG = 'wrangler.json';
 const BOOTSTRAP_CONFIG = 'bootstrap.json';
 
 /** Lays out assets and configurations under `folder`, which is replaced. */
-export async function writeDeployment(folder: string, prepared: PreparedModel): Promise<ScriptConfigs[]> {
+export async function writeDeployment(
+  folder: string,
+  prepared: PreparedModel,
+  origins: DeployedOrigins | null = null,
+): Promise<ScriptConfigs[]> {
   await rm(folder, { recursive: true, force: true });
   const assets = path.join(folder, 'assets');
   const gatewayAssets = path.join(assets, 'gateway');
@@ -25,7 +31,8 @@ export async function writeDeployment(folder: string, prepared: PreparedModel): 
     layOutGatewayModel(gatewayAssets, `/models/${LITE_MODEL_ID}`, prepared.convertedFolder),
   ]);
   const topology = platformTopology(prepared.plan, prepared.manifestSha256, 'production');
-  const scripts = wranglerConfigs(topology, { folder, gatewayAssets, stageAssets });
+  const attached = withOrigins(topology, { origins: origins?.origins ?? [], secrets: {} });
+  const scripts = wranglerConfigs(attached, { folder, gatewayAssets, stageAssets }, origins?.bindings ?? {});
   for (const { scriptName, full, bootstrap } of scripts) {
     await writeFileAtomic(path.join(folder, scriptName, FULL_CONFIG), `${JSON.stringify(full, null, 2)}\n`);
     if (bootstrap !== null) {

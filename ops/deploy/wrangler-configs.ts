@@ -7,6 +7,7 @@
  * its full one. A stage that exists is deployed once, since a bootstrap would cut the ring that is running.
  */
 import path from 'node:path';
+import type { OriginBindings } from '../origin/origins-file.ts';
 import { COMPATIBILITY_DATE, type ScriptTopology, STAGE_CLASS, type Topology } from '../plan/topology.ts';
 import { PROJECT_ROOT } from '../support/home.ts';
 
@@ -78,8 +79,15 @@ export interface DeploymentFolders {
   readonly stageAssets: readonly string[];
 }
 
-/** Configurations in the order of deployment: the stages, then the gateway that is bound to the head. */
-export function wranglerConfigs(topology: Topology, folders: DeploymentFolders): ScriptConfigs[] {
+/**
+ * Configurations in the order of deployment: the stages, then the gateway that is bound to the head.
+ * @param gatewayBindings how the gateway reaches its GPU origins, in wrangler's terms.
+ */
+export function wranglerConfigs(
+  topology: Topology,
+  folders: DeploymentFolders,
+  gatewayBindings: OriginBindings = {},
+): ScriptConfigs[] {
   const stages = topology.stages.map((stage, index) => {
     const assets = folders.stageAssets[index];
     if (assets === undefined) {
@@ -98,6 +106,7 @@ export function wranglerConfigs(topology: Topology, folders: DeploymentFolders):
     ...commonConfig(gatewayOptions),
     workers_dev: true,
     durable_objects: { bindings: namespaceBindings(gateway) },
+    ...gatewayBindings,
   };
   return [...stages, { scriptName: gateway.name, full, bootstrap: null }];
 }

@@ -5,6 +5,7 @@
 import { Log, LogLevel, Miniflare, type MiniflareOptions } from 'miniflare';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { type AttachedOrigins, NO_ORIGINS, withOrigins } from '../origin/attached-origins.ts';
 import { LITE_MODEL_ID, platformTopology } from '../plan/topology.ts';
 import { removeAbandoned } from '../support/files.ts';
 import type { HomeLayout } from '../support/home.ts';
@@ -26,6 +27,8 @@ export interface PlatformOptions {
   readonly port: number;
   readonly env: NodeJS.ProcessEnv;
   readonly progress: Progress;
+  /** GPU origins that the gateway may use; none by default. */
+  readonly origins?: AttachedOrigins;
   /** Gets every line that the runtime and the scripts log. */
   readonly onLog: (line: string) => void;
   /** Port of the runtime's inspector (Chrome DevTools protocol), 0 for a free one; no inspector by default. */
@@ -59,7 +62,7 @@ class LineLog extends Log {
 async function layOut(options: PlatformOptions): Promise<LocalWorker[]> {
   const { home, prepared } = options;
   const { plan, manifestSha256 } = prepared;
-  const topology = platformTopology(plan, manifestSha256, 'local');
+  const topology = withOrigins(platformTopology(plan, manifestSha256, 'local'), options.origins ?? NO_ORIGINS);
   const gatewayAssets = path.join(home.assets, 'gateway');
   const modelAssets = path.join(home.assets, path.basename(prepared.convertedFolder));
   await Promise.all([home.root, home.assets, modelAssets].map(removeAbandoned));

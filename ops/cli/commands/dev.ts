@@ -2,13 +2,14 @@
 import { type Platform, startPlatform } from '../../dev/platform.ts';
 import { assertPortFree } from '../../dev/port.ts';
 import { prepareModel } from '../../dev/prepare.ts';
+import { attachLocalOrigins, type OriginFlags } from '../../origin/local-origins.ts';
 import { acquireLock } from '../../support/lock.ts';
 import { OperatorError } from '../../support/operator-error.ts';
 import { type CommandContext, commandContext, resolvePort } from '../context.ts';
 import { type PlanFlags, planWishes } from '../plan-flags.ts';
 import { onStopRequest } from '../stop-signal.ts';
 
-export interface DevFlags extends PlanFlags {
+export interface DevFlags extends PlanFlags, OriginFlags {
   readonly home?: string;
   readonly port?: string;
   readonly model?: string;
@@ -45,9 +46,10 @@ export async function devCommand(flags: DevFlags): Promise<void> {
 
   await lockHome(context);
   await assertPortFree(port);
+  const origins = await attachLocalOrigins(flags, context.progress);
   const prepared = await prepareModel(flags.model, wishes, context);
   const { env, home, progress } = context;
   const onLog = (line: string): void => progress.info(line);
-  platform = await startPlatform({ home, env, progress, prepared, port, onLog });
+  platform = await startPlatform({ home, env, progress, prepared, port, origins, onLog });
   context.print(`Lamina is ready at http://127.0.0.1:${platform.url.port}`);
 }

@@ -3,12 +3,29 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseOrigins } from '../../../worker/origin/origin-config.ts';
 import { type PreparedModel, prepareModel } from '../../dev/prepare.ts';
+import type { DeployedOrigins } from '../../origin/origins-file.ts';
 import { homeLayout } from '../../support/home.ts';
 import { type Progress, silentProgress } from '../../support/progress.ts';
 import { writeTinyGguf } from '../../testing/tiny-model.ts';
 import { dryRun, writeDeployment } from '../deploy.ts';
 import type { ScriptConfigs } from '../wrangler-configs.ts';
+
+/** One origin behind a tunnel, with a key. */
+const ORIGINS: DeployedOrigins = {
+  origins: parseOrigins([
+    {
+      id: 'cluster',
+      transport: 'vpc',
+      binding: 'ORIGIN_CLUSTER',
+      url: 'http://vllm.internal:8000',
+      models: [{ public: 'lamina-pro', upstream: 'glm-4.6', capabilities: ['chat'] }],
+      credentials: { apiKeySecret: 'ORIGIN_CLUSTER_KEY' },
+    },
+  ]),
+  bindings: { vpc_services: [{ binding: 'ORIGIN_CLUSTER', service_id: 'service-1', remote: true }] },
+};
 
 let folder: string;
 let deployment: string;
@@ -23,7 +40,7 @@ beforeAll(async () => {
   const env = { ...process.env, LAMINA_MODEL_FILE: modelFile };
   prepared = await prepareModel(undefined, { stageCount: 3 }, { home, env, progress: silentProgress });
   deployment = home.deploy;
-  scripts = await writeDeployment(deployment, prepared);
+  scripts = await writeDeployment(deployment, prepared, ORIGINS);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -62,6 +79,15 @@ describe('writeDeployment', () => {
     expect(gateway['vars']).toMatchObject({ LAMINA_ENVIRONMENT: 'production' });
     expect(JSON.stringify(gateway)).not.toMatch(/sk-local|API_KEYS/);
     expect(await readConfig('lamina-tiny-s1')).toMatchObject({ workers_dev: false, preview_urls: false });
+  });
+
+  it('gives the gateway its origins and the way to them, and nobody their key', async () => {
+    const gateway = await readConfig('lamina-gateway');
+    const { ORIGINS: variable = '' } = gateway['vars'] as unknown as Record<string, string>;
+    expect(JSON.parse(variable)).toMatchObject([{ id: 'cluster' }]);
+    expect(gateway['vpc_services']).toEqual(ORIGINS.bindings.vpc_services);
+    expect(Object.keys(gateway['vars'] ?? {})).not.toContain('ORIGIN_CLUSTER_KEY');
+    expect(JSON.stringify(await readConfig('lamina-tiny-s0'))).not.toContain('ORIGIN');
   });
 
   it('gives each stage the files of its own layers', async () => {
