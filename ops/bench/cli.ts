@@ -1,11 +1,13 @@
 /** `lamina bench`: every speed that the README names. Each subcommand registers itself from a file of its own. */
 import type { Command } from 'commander';
 import { registerKernelsBench } from './kernels-command.ts';
+import { registerEngineBench } from './engine-command.ts';
 import { registerServeBench } from './serve-command.ts';
 
 /** Adds `bench` and its subcommands. */
 export function registerBenchCommands(program: Command): void {
   const bench = program.command('bench').description('measure speed, as figures of one run');
   registerKernelsBench(bench);
+  registerEngineBench(bench);
   registerServeBench(bench);
 }

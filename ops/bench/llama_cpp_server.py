@@ -1,6 +1,6 @@
 """llama.cpp's own OpenAI server, as the peer of `lamina bench`: one thread, one file, on a loopback port.
 
-Usage: llama_cpp_server.py MODEL.gguf PORT [CONTEXT]
+Usage: llama_cpp_server.py MODEL.gguf PORT CONTEXT SLOTS
 Prints one line when it serves; ends when its standard input ends, so it cannot outlive the bench.
 """
 
@@ -15,8 +15,8 @@ def main() -> None:
     params.model.path = model
     params.hostnames = ["127.0.0.1"]
     params.port = port
-    params.n_ctx = int(sys.argv[3]) if len(sys.argv) > 3 else 8192
-    params.n_parallel = 8
+    params.n_ctx = int(sys.argv[3])
+    params.n_parallel = int(sys.argv[4])
     params.cpuparams.n_threads = 1
     params.cpuparams_batch.n_threads = 1
     params.warmup = True

@@ -30,6 +30,8 @@ export interface PlatformProcess {
 export interface PlatformProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly args?: readonly string[];
+  /** Another tree's `ops/cli/lamina.mjs`. */
+  readonly launcher?: string;
 }
 
 /**
@@ -38,9 +40,9 @@ export interface PlatformProcessOptions {
  */
 export async function startPlatformProcess(options: PlatformProcessOptions = {}): Promise<PlatformProcess> {
   const startedMs = performance.now();
-  const launcher = path.join(PROJECT_ROOT, 'ops', 'cli', 'lamina.mjs');
+  const launcher = options.launcher ?? path.join(PROJECT_ROOT, 'ops', 'cli', 'lamina.mjs');
   const child = spawn(process.execPath, [launcher, 'dev', '--port', '0', ...(options.args ?? [])], {
-    cwd: PROJECT_ROOT,
+    cwd: path.resolve(path.dirname(launcher), '..', '..'),
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
