@@ -70,6 +70,7 @@ type Role =
 export class StageShard extends DurableObject<StageEnv> {
   readonly #assignment: StageAssignment;
   readonly #role: Role;
+  #replica: string | null = null;
 
   constructor(ctx: DurableObjectState, env: StageEnv) {
     super(ctx, env);
@@ -96,8 +97,9 @@ export class StageShard extends DurableObject<StageEnv> {
     return { stageIndex, stageCount, isOpen, lastClose };
   }
 
-  /** Takes part in a new epoch: see `StageControl`. Every stage but the head. */
-  async openStage(request: OpenStageRequest): Promise<OpenStageResult> {
+  /** Takes part in a new epoch: see `StageControl` and `ShardStub`. Every stage but the head. */
+  async openStage(request: OpenStageRequest, replica: string): Promise<OpenStageResult> {
+    this.#replica = replica;
     if (this.#role.kind === 'head') {
       const message = 'the head was asked to be another stage: the bindings of the ring are mixed up';
       return { ok: false, error: { code: 'wrong_assignment', retryable: false, message } };
@@ -142,8 +144,9 @@ export class StageShard extends DurableObject<StageEnv> {
 
   /** All objects of a replica have its name, each in its own namespace. */
   protected replicaName(): string {
-    const { name } = this.ctx.id;
-    if (name === undefined) {
+    // An object that was called from another process of the local runtime knows its id but not its name.
+    const name = this.ctx.id.name ?? this.#replica;
+    if (name === null) {
       throw new Error('a shard is reached by the name of its replica, not by an id');
     }
     return name;
@@ -162,7 +165,10 @@ export class StageShard extends DurableObject<StageEnv> {
       return { kind: 'stage', node: new StageNode(shared) };
     }
     const stages = Array.from({ length: assignment.stageCount - 1 }, (_, i) =>
-      shardControl(() => this.shardOfStage(i + 1)),
+      shardControl(
+        () => this.shardOfStage(i + 1),
+        () => this.replicaName(),
+      ),
     );
     const ring = new RingHead({ ...shared, stages, entropy: systemEntropy });
     const engine = new HeadEngine({ assignment, ring, clock: systemClock });

@@ -47,6 +47,12 @@ function buildProgram(): Command {
     .option('--origin <url>', 'GPU origin that serves the pro model; may be repeated', collect)
     .option('--origin-key <key>', 'API key of the origin; once for all, or once for each', collect)
     .option('--origin-model <name>', "the origin's own name of the model (its first)", collect)
+    .option(
+      '--processes <count>',
+      'processes of the runtime that share the stages, which then compute side by side',
+      '1',
+    )
+    .option('--isolate-mib <MiB>', 'memory of an isolate to plan for; more than the default cannot be deployed (128)')
     .action(async (flags: DevFlags) => {
       const { devCommand } = await import('./commands/dev.ts');
       await devCommand(flags);

@@ -25,6 +25,8 @@ export interface PlanWishes {
   readonly contextLength?: number;
   readonly kvTokens?: number;
   readonly stageCount?: number;
+  /** What one isolate may hold, for this machine only; a deployed isolate's by default. */
+  readonly budgetBytes?: number;
 }
 
 export interface PreparedModel {

@@ -3,9 +3,10 @@ import { type Platform, startPlatform } from '../../dev/platform.ts';
 import { assertPortFree } from '../../dev/port.ts';
 import { prepareModel } from '../../dev/prepare.ts';
 import { attachLocalOrigins, type OriginFlags } from '../../origin/local-origins.ts';
+import { HEADROOM_BYTES } from '../../plan/limits.ts';
 import { acquireLock } from '../../support/lock.ts';
 import { OperatorError } from '../../support/operator-error.ts';
-import { type CommandContext, commandContext, resolvePort } from '../context.ts';
+import { type CommandContext, commandContext, parseCount, resolvePort } from '../context.ts';
 import { type PlanFlags, planWishes } from '../plan-flags.ts';
 import { onStopRequest } from '../stop-signal.ts';
 
@@ -13,6 +14,8 @@ export interface DevFlags extends PlanFlags, OriginFlags {
   readonly home?: string;
   readonly port?: string;
   readonly model?: string;
+  readonly processes?: string;
+  readonly isolateMib?: string;
 }
 
 /** One platform per folder: two would write the same state and replace each other's scripts. */
@@ -28,11 +31,28 @@ async function lockHome(context: CommandContext): Promise<void> {
   process.once('exit', lock.release);
 }
 
+function checkProcesses(numProcesses: number, stageCount: number): void {
+  if (numProcesses > stageCount) {
+    throw new OperatorError(
+      'usage',
+      `${numProcesses} processes cannot share ${stageCount === 1 ? 'one stage' : `${stageCount} stages`}.`,
+      `Use --processes ${stageCount} or less, or more stages (--stages).`,
+    );
+  }
+}
+
+/** What a plan for larger isolates than Cloudflare's may hold: it runs on this machine and cannot be deployed. */
+function isolateWish(isolateMib: string | undefined): { readonly budgetBytes?: number } {
+  const mib = parseCount('--isolate-mib', isolateMib);
+  return mib === undefined ? {} : { budgetBytes: Math.max(0, mib * 2 ** 20 - HEADROOM_BYTES) };
+}
+
 /** Resolves when the platform is ready; it then runs until a signal ends the process. */
 export async function devCommand(flags: DevFlags): Promise<void> {
   const context = commandContext(flags);
   const port = resolvePort(flags.port, context.env);
-  const wishes = planWishes(flags);
+  const wishes = { ...planWishes(flags), ...isolateWish(flags.isolateMib) };
+  const numProcesses = parseCount('--processes', flags.processes) ?? 1;
 
   let platform: Platform | null = null;
   onStopRequest((signalExitCode) => {
@@ -48,8 +68,9 @@ export async function devCommand(flags: DevFlags): Promise<void> {
   await assertPortFree(port);
   const origins = await attachLocalOrigins(flags, context.progress);
   const prepared = await prepareModel(flags.model, wishes, context);
+  checkProcesses(numProcesses, prepared.plan.stages.length);
   const { env, home, progress } = context;
   const onLog = (line: string): void => progress.info(line);
-  platform = await startPlatform({ home, env, progress, prepared, port, origins, onLog });
+  platform = await startPlatform({ home, env, progress, prepared, port, numProcesses, origins, onLog });
   context.print(`Lamina is ready at http://127.0.0.1:${platform.url.port}`);
 }

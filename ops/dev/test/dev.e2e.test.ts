@@ -19,8 +19,9 @@ const started: PlatformProcess[] = [];
 /** Everything that a test found below a process of its own: what is left of it when the test fails. */
 const leftovers: number[] = [];
 
-const start = async (): Promise<PlatformProcess> => {
-  const platform = await startPlatformProcess({ env: { LAMINA_HOME: home.root, LAMINA_MODEL_FILE: modelFile } });
+const start = async (...args: string[]): Promise<PlatformProcess> => {
+  const env = { LAMINA_HOME: home.root, LAMINA_MODEL_FILE: modelFile };
+  const platform = await startPlatformProcess({ env, args });
   started.push(platform);
   return platform;
 };
@@ -112,6 +113,33 @@ describe('lamina dev', () => {
     expect(await survivorsOf(children)).toEqual([]);
     expect(await readdir(home.root)).toContain(path.basename(home.platformLock));
     expect(await chat((await start()).url)).not.toBe('');
+  });
+});
+
+describe('several processes', () => {
+  const flags = ['--stages', '3', '--processes', '2'];
+
+  it('answer as one does, and end on SIGTERM', async () => {
+    const alone = await start();
+    const expected = await chat(alone.url);
+    await alone.stop();
+    const platform = await start(...flags);
+    const children = childrenOf(platform.child);
+    expect(await chat(platform.url)).toBe(expected);
+    expect(await platform.stop()).toBe(0);
+    expect(await survivorsOf(children)).toEqual([]);
+  });
+
+  it('end when the platform is killed, and start again at once', async () => {
+    const killed = await start(...flags);
+    const children = childrenOf(killed.child);
+    await killed.stop('SIGKILL');
+    expect(await survivorsOf(children)).toEqual([]);
+    expect(await chat((await start(...flags)).url)).not.toBe('');
+  });
+
+  it('are refused when there are fewer stages', async () => {
+    await expect(start('--processes', '2')).rejects.toThrow('2 processes cannot share one stage');
   });
 });
 

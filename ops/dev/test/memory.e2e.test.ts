@@ -39,7 +39,14 @@ beforeAll(async () => {
   testHome = await createTestHome();
   const shared = { home: homeLayout(testHome.path), env: process.env, progress: silentProgress };
   prepared = await prepareModel(undefined, {}, shared);
-  platform = await startPlatform({ ...shared, prepared, port: 0, onLog: () => undefined, inspectorPort: 0 });
+  platform = await startPlatform({
+    ...shared,
+    prepared,
+    port: 0,
+    numProcesses: 1,
+    onLog: () => undefined,
+    inspectorPort: 0,
+  });
   const question = 'Tell me what you know about rivers, lakes and the sea. '.repeat(10);
   await Promise.all(Array.from({ length: 8 }, (_, index) => chat(`${index} ${question}`, 16)));
 });

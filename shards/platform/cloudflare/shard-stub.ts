@@ -9,14 +9,15 @@ export const LINK_PATH = '/link';
 /** What a stage's object offers to the others. Written out, since the class lives in another script. */
 export interface ShardStub {
   fetch(url: string, init: { readonly headers: Readonly<Record<string, string>> }): Promise<Response>;
-  openStage(request: OpenStageRequest): Promise<OpenStageResult>;
+  /** @param replica name of the caller's object, and of the callee's */
+  openStage(request: OpenStageRequest, replica: string): Promise<OpenStageResult>;
 }
 
 /** Finds a stage's object. A stub is of no use after an exception, so each call takes a new one. */
 export type FindShard = () => ShardStub;
 
-export function shardControl(findShard: FindShard): StageControl {
-  return { openStage: (request) => findShard().openStage(request) };
+export function shardControl(findShard: FindShard, findReplica: () => string): StageControl {
+  return { openStage: (request) => findShard().openStage(request, findReplica()) };
 }
 
 export function shardConnector(findShard: FindShard): LinkConnector {
