@@ -86,7 +86,8 @@ export async function tinyRings(): Promise<TinyRings> {
   };
 }
 
-const POLLS_MAX = 20_000;
+/** Each takes a microsecond or more, and what is waited for may hang on a timer of some milliseconds. */
+const POLLS_MAX = 1_000_000;
 
 /** Lets the event loop turn until the engine's counters satisfy `isDone`. */
 export async function pollStats(head: HeadClient, isDone: (stats: EngineStats) => boolean): Promise<EngineStats> {
