@@ -1,6 +1,7 @@
 /** `lamina bench`: every speed that the README names. Each subcommand registers itself from a file of its own. */
 import type { Command } from 'commander';
 import { registerKernelsBench } from './kernels-command.ts';
+import { registerCompareBench } from './compare-command.ts';
 import { registerEngineBench } from './engine-command.ts';
 import { registerServeBench } from './serve-command.ts';
 
@@ -8,6 +9,7 @@ import { registerServeBench } from './serve-command.ts';
 export function registerBenchCommands(program: Command): void {
   const bench = program.command('bench').description('measure speed, as figures of one run');
   registerKernelsBench(bench);
+  registerCompareBench(bench);
   registerEngineBench(bench);
   registerServeBench(bench);
 }
