@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { registerKernelsBench } from './kernels-command.ts';
 import { registerCompareBench } from './compare-command.ts';
 import { registerEngineBench } from './engine-command.ts';
+import { registerPlotBench } from './plot-command.ts';
 import { registerServeBench } from './serve-command.ts';
 
 /** Adds `bench` and its subcommands. */
@@ -12,4 +13,5 @@ export function registerBenchCommands(program: Command): void {
   registerCompareBench(bench);
   registerEngineBench(bench);
   registerServeBench(bench);
+  registerPlotBench(bench);
 }

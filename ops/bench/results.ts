@@ -118,3 +118,24 @@ export async function appendRun(file: string, run: BenchRun, bytesMax: number = 
   }
   await writeFileAtomic(file, formatRuns(runs));
 }
+
+/**
+ * Runs of the same commit, targets and machine as one, with their rounds counted on, in the order in which the commits
+ * were first measured.
+ */
+export function mergeByCommit(runs: readonly BenchRun[]): BenchRun[] {
+  const merged = new Map<string, BenchRun>();
+  for (const { info, samples } of runs) {
+    const key = JSON.stringify([info.commit, info.cpu, info.targets]);
+    const before = merged.get(key);
+    const numRounds = before?.info.rounds ?? 0;
+    merged.set(key, {
+      info: { ...info, rounds: numRounds + info.rounds },
+      samples: [
+        ...(before?.samples ?? []),
+        ...samples.map((sample) => ({ ...sample, round: sample.round + numRounds })),
+      ],
+    });
+  }
+  return [...merged.values()];
+}

@@ -1,0 +1,44 @@
+/** What `lamina bench plot` does: pictures and tables in docs/ from the runs that are kept. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { commandContext } from '../../cli/context.ts';
+import { writeFileAtomic } from '../../support/files.ts';
+import { PROJECT_ROOT } from '../../support/home.ts';
+import { OperatorError } from '../../support/operator-error.ts';
+import { type BenchRun, mergeByCommit, readRuns, resultsFile } from '../results.ts';
+import { comparisonChart } from './comparison-chart.ts';
+import { historyChart } from './history-chart.ts';
+import { markdownTable, replaceSection } from './tables.ts';
+
+const DOCS = path.join(PROJECT_ROOT, 'docs');
+const PAGE = path.join(DOCS, 'benchmarks.md');
+const COMPARISON_CHART = path.join(DOCS, 'benchmarks.svg');
+const HISTORY_CHART = path.join(DOCS, 'benchmarks-history.svg');
+const HISTORY_PEER = 'llama.cpp';
+
+/** Subcommands whose last run has a table on the page. */
+const TABLES = ['engine', 'serve', 'trace', 'kernels'] as const;
+
+async function keptRuns(name: string): Promise<BenchRun[]> {
+  return mergeByCommit(await readRuns(resultsFile(name, true)));
+}
+
+export async function plotCommand(): Promise<void> {
+  const context = commandContext({});
+  const engineRuns = await keptRuns('engine');
+  const latest = engineRuns.at(-1);
+  if (latest === undefined) {
+    throw new OperatorError('usage', 'No run of the engines is kept.', 'Run: lamina bench engine --keep');
+  }
+  await writeFileAtomic(COMPARISON_CHART, comparisonChart(latest));
+  await writeFileAtomic(HISTORY_CHART, historyChart(engineRuns, HISTORY_PEER));
+  let page = await readFile(PAGE, 'utf8');
+  for (const name of TABLES) {
+    const run = (await keptRuns(name)).at(-1);
+    if (run !== undefined) {
+      page = replaceSection(page, name, markdownTable(run));
+    }
+  }
+  await writeFileAtomic(PAGE, page);
+  [COMPARISON_CHART, HISTORY_CHART, PAGE].forEach((file) => context.print(path.relative(PROJECT_ROOT, file)));
+}
