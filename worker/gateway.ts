@@ -6,16 +6,15 @@ import { Hono, type Context } from 'hono';
 import { cors } from 'hono/cors';
 import type { HeadClient } from '../shards/engine/protocol.ts';
 import type { Clock } from '../shards/platform/clock.ts';
-import { planChat } from './api/openai/chat-plan.ts';
-import { planCompletion } from './api/openai/completion-plan.ts';
 import { ApiError, badRequest, toApiError } from './api/openai/errors.ts';
-import { answerGeneration } from './api/openai/generation-route.ts';
+import { answerGeneration, CHAT_SURFACE, COMPLETION_SURFACE } from './api/openai/generation-route.ts';
 import { modelList, modelObject } from './api/openai/models.ts';
 import { createKeyring, type Environment, type Tenant } from './auth/keyring.ts';
 import { isAllowedOrigin } from './auth/origins.ts';
 import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
+import type { OriginBackend } from './origin/origin-backend.ts';
 import type { MeteringSink } from './metering/served-record.ts';
-import type { Catalog, CatalogEntry } from './routing/catalog.ts';
+import { isRingEntry, type Catalog, type RingEntry } from './routing/catalog.ts';
 import { PLAYGROUND_PATHS } from './playground/files.ts';
 import { DEFAULT_RESUME_LIMITS, type ResumeLimits } from './routing/engine-client.ts';
 import type { TextModel } from './tokenizer/text-model.ts';
@@ -26,7 +25,8 @@ export interface GatewayDeps {
   /** Web origins whose pages may call the API, beside those of this machine in the local environment. */
   readonly corsOrigins: readonly string[];
   readonly catalog: Catalog;
-  readonly head: (entry: CatalogEntry) => HeadClient;
+  readonly head: (entry: RingEntry) => HeadClient;
+  readonly origins: OriginBackend;
   readonly textModel: (assetsPath: string) => Promise<TextModel>;
   /** Answers a GET for a file of the playground. */
   readonly servePage: (request: Request) => Promise<Response>;
@@ -66,7 +66,7 @@ export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
   app.use(
     cors({
       origin: (origin) => (isAllowedOrigin(origin, deps.environment, deps.corsOrigins) ? origin : null),
-      exposeHeaders: ['x-request-id', 'retry-after'],
+      exposeHeaders: ['x-request-id', 'retry-after', 'x-lamina-served-by', 'x-lamina-fallback'],
       allowMethods: ['GET', 'POST'],
       maxAge: 600,
     }),
@@ -84,10 +84,10 @@ export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
 
   addPublicRoutes(app, deps);
   app.use('/v1/*', authenticate(deps));
-  app.get('/v1/models', (context) => context.json(modelList(deps.catalog)));
-  app.get('/v1/models/:id{.+}', (context) => context.json(modelObject(deps.catalog, context.req.param('id'))));
-  app.post('/v1/chat/completions', (context) => answerGeneration(context, 'chat.completions', planChat, routeDeps));
-  app.post('/v1/completions', (context) => answerGeneration(context, 'completions', planCompletion, routeDeps));
+  app.get('/v1/models', (context) => context.json(modelList(deps)));
+  app.get('/v1/models/:id{.+}', (context) => context.json(modelObject(deps, context.req.param('id'))));
+  app.post('/v1/chat/completions', (context) => answerGeneration(context, CHAT_SURFACE, routeDeps));
+  app.post('/v1/completions', (context) => answerGeneration(context, COMPLETION_SURFACE, routeDeps));
   refuseOtherMethods(app);
   return app;
 }
@@ -141,13 +141,13 @@ function addPublicRoutes(app: Hono<GatewayEnv>, deps: GatewayDeps): void {
     if (context.req.query('deep') === undefined) {
       return context.json({ status: 'ok', models });
     }
-    const rings = await Promise.all(deps.catalog.entries.map((entry) => ringHealth(deps, entry)));
+    const rings = await Promise.all(deps.catalog.entries.filter(isRingEntry).map((entry) => ringHealth(deps, entry)));
     const isOk = rings.every((ring) => ring.status === 'ok');
     return context.json({ status: isOk ? 'ok' : 'failing', models, rings }, isOk ? 200 : 503);
   });
 }
 
-async function ringHealth(deps: GatewayDeps, entry: CatalogEntry) {
+async function ringHealth(deps: GatewayDeps, entry: RingEntry) {
   try {
     return { model: entry.id, status: 'ok', stats: await deps.head(entry).stats() } as const;
   } catch (error) {

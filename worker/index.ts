@@ -5,6 +5,7 @@ import { consoleSink, reportErrorToConsole } from './metering/console-sink.ts';
 import { createModelFileReader } from './platform/asset-files.ts';
 import { readSettings, type GatewayBindings } from './platform/environment.ts';
 import { headStub } from './platform/head-stub.ts';
+import { NO_ORIGINS } from './routing/no-origins.ts';
 import { createTextModels } from './tokenizer/text-model.ts';
 
 type Gateway = ReturnType<typeof createGateway>;
@@ -15,7 +16,8 @@ let gateway: Gateway | null = null;
 function createFrom(bindings: GatewayBindings): Gateway {
   return createGateway({
     ...readSettings(bindings),
-    head: (entry) => headStub(bindings[entry.headBinding]),
+    head: (entry) => headStub(bindings[entry.backend.headBinding]),
+    origins: NO_ORIGINS,
     textModel: createTextModels(createModelFileReader(bindings.ASSETS)),
     servePage: (request) => bindings.ASSETS.fetch(request),
     clock: systemClock,

@@ -18,6 +18,19 @@ export interface GatewayLimits {
   readonly completionLogprobsMax: number;
   /** Entries of `logit_bias`. */
   readonly logitBiasMax: number;
+  /** Images of one request; each is some hundred tokens of an origin's context. */
+  readonly imagesMax: number;
+  /** Tools of one request, as with OpenAI. */
+  readonly toolsMax: number;
+  /** Nesting of a JSON schema or of tool parameters: origins turn them into grammars by recursion. */
+  readonly schemaDepthMax: number;
+  /** Texts of one embedding request, and documents of one rerank request; OpenAI's value for the former. */
+  readonly embeddingInputsMax: number;
+  readonly rerankDocumentsMax: number;
+  /** Longest description of an image to generate, in UTF-16 units. */
+  readonly imagePromptLengthMax: number;
+  /** Tokens of an origin's answer when the request does not say: reasoning takes thousands before the answer begins. */
+  readonly originTokensDefault: number;
   /** Tokens of a chat answer when the request does not say: long enough for an answer, short enough for a loop. */
   readonly chatTokensDefault: number;
   /** The same for completions; OpenAI's value. */
@@ -35,6 +48,13 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
   chatTopLogprobsMax: 20,
   completionLogprobsMax: 5,
   logitBiasMax: 1024,
+  imagesMax: 8,
+  toolsMax: 128,
+  schemaDepthMax: 32,
+  embeddingInputsMax: 2048,
+  rerankDocumentsMax: 1000,
+  imagePromptLengthMax: 4000,
+  originTokensDefault: 4096,
   chatTokensDefault: 1024,
   completionTokensDefault: 16,
 };

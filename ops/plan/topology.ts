@@ -3,6 +3,7 @@
  * and the deployed configuration are both made from.
  */
 import type { CatalogEntry } from '../../worker/routing/catalog.ts';
+import { PUBLIC_MODELS } from '../../worker/routing/tiers.ts';
 import { type Plan, stageAssignments } from './plan.ts';
 
 /** Date of the runtime's behaviour that everything is tested with. */
@@ -14,7 +15,10 @@ export const GATEWAY_SCRIPT_NAME = 'lamina-gateway';
 export const STAGE_CLASS = 'StageShard';
 
 /** Public name of the model that runs inside the platform. */
-export const LITE_MODEL_ID = 'lamina-lite';
+export const LITE_MODEL_ID = PUBLIC_MODELS.lite.id;
+
+/** Tiers whose models are too large for the platform: whatever origins are attached serve them. */
+const ORIGIN_TIERS = ['std', 'pro'] as const;
 
 /** Binding of a namespace: the class lives in `scriptName`. */
 export interface NamespaceBinding {
@@ -70,13 +74,24 @@ export function platformTopology(
   const catalog: CatalogEntry[] = [
     {
       id: LITE_MODEL_ID,
-      model: plan.model,
-      headBinding: 'HEAD_0',
-      assetsPath: `/models/${LITE_MODEL_ID}`,
-      aliases: [plan.model],
+      tier: 'lite',
+      backend: {
+        type: 'ring',
+        model: plan.model,
+        headBinding: 'HEAD_0',
+        assetsPath: `/models/${LITE_MODEL_ID}`,
+      },
+      aliases: [...PUBLIC_MODELS.lite.aliases, plan.model],
       contextLengthMax: plan.contextLength,
       created: 0,
     },
+    ...ORIGIN_TIERS.map((tier): CatalogEntry => ({
+      id: PUBLIC_MODELS[tier].id,
+      tier,
+      backend: { type: 'origins' },
+      aliases: [...PUBLIC_MODELS[tier].aliases],
+      created: 0,
+    })),
   ];
   return {
     gateway: {

@@ -1,6 +1,6 @@
 /** The bindings and variables of the gateway's Worker, checked once per isolate. */
 import type { Environment } from '../auth/keyring.ts';
-import { parseCatalog, type Catalog } from '../routing/catalog.ts';
+import { isRingEntry, parseCatalog, type Catalog } from '../routing/catalog.ts';
 
 /** As the configuration declares it: `wrangler.toml`, and the local platform in the same terms. */
 export interface GatewayBindings {
@@ -30,11 +30,9 @@ export function readSettings(bindings: GatewayBindings): GatewaySettings {
     throw new Error(`The variable LAMINA_ENVIRONMENT is '${environment}'; it must be 'local' or 'production'`);
   }
   const catalog = parseCatalog(bindings.CATALOG);
-  for (const entry of catalog.entries) {
-    if (bindings[entry.headBinding] === undefined) {
-      throw new Error(
-        `The model '${entry.id}' needs the Durable Object binding ${entry.headBinding}, which is missing`,
-      );
+  for (const { id, backend } of catalog.entries.filter(isRingEntry)) {
+    if (bindings[backend.headBinding] === undefined) {
+      throw new Error(`The model '${id}' needs the Durable Object binding ${backend.headBinding}, which is missing`);
     }
   }
   return {

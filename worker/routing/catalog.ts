@@ -1,24 +1,42 @@
-/** The models that this gateway serves: which public name leads to which head shard and to which text files. */
+/** The models that this gateway offers: which public name leads to which backend. */
 import * as z from 'zod';
+import { TIERS } from './tiers.ts';
 
-const catalogEntrySchema = z.strictObject({
-  /** Public name, as clients write it. */
-  id: z.string().min(1),
-  /** Registry name of the model behind it. */
+/** The model runs in the platform, on a ring of shards. */
+const ringSchema = z.strictObject({
+  type: z.literal('ring'),
+  /** Registry name of the model. */
   model: z.string().min(1),
   /** Binding of the namespace of the head shard. */
   headBinding: z.string().min(1),
   /** Folder of `tokenizer.json` and `chat.json` among the gateway's assets. */
   assetsPath: z.string().startsWith('/'),
+});
+
+/** Whatever origins are attached that serve the entry's id. Without one the model is listed, and answers 503. */
+const originsSchema = z.strictObject({ type: z.literal('origins') });
+
+const catalogEntrySchema = z.strictObject({
+  /** Public name, as clients write it. */
+  id: z.string().min(1),
+  tier: z.enum(TIERS),
+  backend: z.discriminatedUnion('type', [ringSchema, originsSchema]),
   /** Other names that clients may use. */
   aliases: z.array(z.string().min(1)).default([]),
-  /** Longest sequence that the ring serves, in tokens, where that is less than the model's own context. */
+  /** Longest sequence that is served, in tokens, where that is less than the model's own context. */
   contextLengthMax: z.int().positive().optional(),
   /** Seconds since the epoch, for `GET /v1/models`. */
   created: z.int().nonnegative().default(0),
 });
 
 export type CatalogEntry = z.infer<typeof catalogEntrySchema>;
+
+export type RingBackend = z.infer<typeof ringSchema>;
+
+/** An entry whose model runs in the platform. */
+export type RingEntry = CatalogEntry & { readonly backend: RingBackend };
+
+export const isRingEntry = (entry: CatalogEntry): entry is RingEntry => entry.backend.type === 'ring';
 
 export interface Catalog {
   readonly entries: readonly CatalogEntry[];

@@ -16,11 +16,20 @@ import { withDeadline, type Clock } from '../../../shards/platform/clock.ts';
 /** Also the longest time for which a lost client is not noticed. */
 export const HEARTBEAT_MS = 1000;
 
+/**
+ * Longest time for which the head waits for another backend to take over: only for requests that allow it, since a client
+ * that leaves meanwhile is not noticed. Longer than a ring's own attempts to come back.
+ */
+export const UNDECIDED_MS_MAX = 8000;
+
 export interface HeldAnswer {
   /** Parts of the body. It is ended early, by `return()`, when the client is gone. */
   readonly parts: AsyncGenerator<string, void, undefined>;
   readonly heartbeat: string;
-  readonly headers: Readonly<Record<string, string>>;
+  /** Called once, when the head of a good answer is sent. */
+  readonly sendHead: () => Readonly<Record<string, string>>;
+  /** Resolves when it is settled who serves the request; null when it is from the start. */
+  readonly decided: Promise<void> | null;
   /** The response for a failure while headers are still held back. */
   readonly failureResponse: (thrown: unknown) => Response;
   /** The last part of the body for a failure after that. */
@@ -31,11 +40,15 @@ export interface HeldAnswer {
 
 export async function heldResponse(clock: Clock, answer: HeldAnswer): Promise<Response> {
   const first = settle(answer.parts.next());
-  const early = await withDeadline(clock, HEARTBEAT_MS, first);
+  let early = await withDeadline(clock, HEARTBEAT_MS, first);
+  if (early === 'timeout' && answer.decided !== null) {
+    const decided = answer.decided.then((): 'timeout' => 'timeout');
+    early = await withDeadline(clock, UNDECIDED_MS_MAX - HEARTBEAT_MS, Promise.race([first, decided]));
+  }
   if (early !== 'timeout' && !early.ok) {
     return answer.failureResponse(early.thrown);
   }
-  return new Response(bodyStream(clock, answer, first), { headers: answer.headers });
+  return new Response(bodyStream(clock, answer, first), { headers: answer.sendHead() });
 }
 
 type Settled<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly thrown: unknown };

@@ -5,13 +5,13 @@ import { parseChatRequest, type ChatRequest } from './chat-request.ts';
 import { createChatWriter } from './chat-wire.ts';
 import { toSampling } from './parameters.ts';
 import { choicesOf, contextLengthOf, fitToContext, promptTooLong } from './plan.ts';
-import type { GenerationPlan, PlanContext, ServedModel } from './plan.ts';
+import type { RingPlan, PlanContext, ServedModel } from './plan.ts';
 
 /** @throws ApiError for anything that is wrong with the body. */
-export async function planChat(body: unknown, context: PlanContext): Promise<GenerationPlan> {
+export async function planChat(body: unknown, context: PlanContext): Promise<RingPlan> {
   const request = parseChatRequest(body, context.limits);
   const { fields } = request;
-  const model = await context.findModel(fields.model);
+  const model = await context.model();
   const promptTokens = encodeMessages(request, model);
   const maxTokens = fitToContext({
     model,

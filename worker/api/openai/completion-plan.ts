@@ -7,13 +7,13 @@ import { createCompletionWriter, type PromptEcho } from './completion-wire.ts';
 import { badRequest } from './errors.ts';
 import { toSampling } from './parameters.ts';
 import { choicesOf, contextLengthOf, fitToContext, promptTooLong } from './plan.ts';
-import type { GenerationPlan, PlanContext, ServedModel } from './plan.ts';
+import type { RingPlan, PlanContext, ServedModel } from './plan.ts';
 
 /** @throws ApiError for anything that is wrong with the body. */
-export async function planCompletion(body: unknown, context: PlanContext): Promise<GenerationPlan> {
+export async function planCompletion(body: unknown, context: PlanContext): Promise<RingPlan> {
   const request = parseCompletionRequest(body, context.limits);
   const { fields, echo, numTopLogprobs } = request;
-  const model = await context.findModel(fields.model);
+  const model = await context.model();
   const sampling = toSampling(fields, model.text.config.vocabSize, context.randomSeed);
   const sequences: SequenceSpec[] = [];
   const echoes: (PromptEcho | null)[] = [];

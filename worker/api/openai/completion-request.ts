@@ -51,7 +51,7 @@ interface ParsedPrompt {
 }
 
 /** A text, a list of texts, a list of token ids, or a list of such lists. Stops at the first mistake. */
-function promptSchema(limits: GatewayLimits) {
+export function promptSchema(limits: GatewayLimits) {
   return z.any().transform((value: unknown, context): ParsedPrompt => {
     const refuse = (message: string, path: number[] = []): ParsedPrompt => {
       context.addIssue({ code: 'custom', message, path });

@@ -1,5 +1,6 @@
 /** Errors of the OpenAI surface. One class, one body shape: `{"error": {message, type, param, code}}`. */
 import type { EngineErrorCode } from '../../../shards/engine/protocol.ts';
+import { OriginError } from '../../origin/origin-backend.ts';
 import { GenerationError } from '../../routing/engine-client.ts';
 
 export interface ApiErrorDetails {
@@ -13,6 +14,8 @@ export interface ApiErrorDetails {
   readonly code?: string | null;
   /** Whole seconds after which trying again makes sense. */
   readonly retryAfterSeconds?: number;
+  /** Tells clients, which repeat 5xx by themselves, that it would be in vain. */
+  readonly isFinal?: boolean;
 }
 
 /** Thrown anywhere between the route and the end of an answer; becomes a response, or the last event of a stream. */
@@ -36,6 +39,9 @@ export class ApiError extends Error {
     if (this.details.retryAfterSeconds !== undefined) {
       headers.set('retry-after', String(this.details.retryAfterSeconds));
     }
+    if (this.details.isFinal === true) {
+      headers.set('x-should-retry', 'false');
+    }
     if (this.details.status === 401) {
       headers.set('www-authenticate', 'Bearer');
     }
@@ -58,6 +64,24 @@ const ENGINE_ERRORS: Readonly<Record<EngineErrorCode, Omit<ApiErrorDetails, 'mes
   internal: { status: 500, type: 'server_error', code: 'internal' },
 };
 
+/** Clients that obey `retry-after` ignore longer waits. */
+const RETRY_AFTER_SECONDS_MAX = 60;
+
+export function retryAfterSeconds(retryAfterMs: number): number {
+  return Math.min(RETRY_AFTER_SECONDS_MAX, Math.max(1, Math.ceil(retryAfterMs / 1000)));
+}
+
+function originFailure({ code, status, message, retryAfterMs, retryable }: OriginError): ApiError {
+  return new ApiError({
+    status,
+    message,
+    type: status === 429 ? 'rate_limit_error' : status < 500 ? 'invalid_request_error' : 'server_error',
+    code: code === 'rejected' ? 'invalid_request' : `origin_${code}`,
+    ...(retryAfterMs === null ? {} : { retryAfterSeconds: retryAfterSeconds(retryAfterMs) }),
+    ...(status >= 500 && !retryable ? { isFinal: true } : {}),
+  });
+}
+
 /** Turns whatever was thrown into the error that the client gets. Unknown errors keep their message to themselves. */
 export function toApiError(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) {
@@ -65,6 +89,9 @@ export function toApiError(thrown: unknown): ApiError {
   }
   if (thrown instanceof GenerationError) {
     return new ApiError({ ...ENGINE_ERRORS[thrown.code], message: thrown.message });
+  }
+  if (thrown instanceof OriginError) {
+    return originFailure(thrown);
   }
   return new ApiError({
     status: 500,

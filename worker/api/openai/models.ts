@@ -1,18 +1,26 @@
-/** `GET /v1/models` and `GET /v1/models/{id}`. */
-import type { Catalog, CatalogEntry } from '../../routing/catalog.ts';
+/** `GET /v1/models` and `GET /v1/models/{id}`: OpenAI's fields, and what else one wants to know before choosing a model. */
+import type { OriginBackend } from '../../origin/origin-backend.ts';
+import { RING_CAPABILITIES, type Capability } from '../../routing/capabilities.ts';
+import { isRingEntry, type Catalog, type CatalogEntry } from '../../routing/catalog.ts';
+import { PUBLIC_MODELS } from '../../routing/tiers.ts';
 import { badRequest, type ApiError } from './errors.ts';
 
-export function modelList(catalog: Catalog) {
-  return { object: 'list', data: catalog.entries.map(toModel) };
+export interface ModelsDeps {
+  readonly catalog: Catalog;
+  readonly origins: OriginBackend;
+}
+
+export function modelList(deps: ModelsDeps) {
+  return { object: 'list', data: deps.catalog.entries.map((entry) => toModel(entry, deps.origins)) };
 }
 
 /** @throws ApiError 404 for a name that is neither an id nor an alias. */
-export function modelObject(catalog: Catalog, name: string) {
+export function modelObject({ catalog, origins }: ModelsDeps, name: string) {
   const entry = catalog.find(name);
   if (entry === undefined) {
     throw unknownModel(catalog, name);
   }
-  return toModel(entry);
+  return toModel(entry, origins);
 }
 
 /** Names in errors come from the client; a long one is cut. */
@@ -28,6 +36,33 @@ export function unknownModel(catalog: Catalog, name: string): ApiError {
   );
 }
 
-function toModel(entry: CatalogEntry) {
-  return { id: entry.id, object: 'model', created: entry.created, owned_by: 'lamina' };
+function toModel(entry: CatalogEntry, origins: OriginBackend) {
+  return {
+    id: entry.id,
+    object: 'model',
+    created: entry.created,
+    owned_by: 'lamina',
+    tier: entry.tier,
+    aliases: entry.aliases,
+    backend: entry.backend.type,
+    ...offerOf(entry, origins),
+    price: { currency: 'CNY', per_1000_tokens: PUBLIC_MODELS[entry.tier].cnyPer1000Tokens },
+  };
+}
+
+/** `available` says whether a request would be taken now; a ring wakes when it is asked, so it always is. */
+function offerOf(entry: CatalogEntry, origins: OriginBackend) {
+  if (isRingEntry(entry)) {
+    return {
+      available: true,
+      context_length: entry.contextLengthMax ?? null,
+      capabilities: [...RING_CAPABILITIES],
+    };
+  }
+  const model = origins.models().find(({ id }) => id === entry.id);
+  return {
+    available: origins.canServe(entry.id, new Set<Capability>(), 0).ok,
+    context_length: model?.contextLength ?? null,
+    capabilities: [...(model?.capabilities ?? [])],
+  };
 }

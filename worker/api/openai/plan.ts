@@ -3,13 +3,13 @@ import type { SamplingParams } from '../../../shards/engine/protocol.ts';
 import type { SequenceSpec, TextEvent } from '../../generation/text-sequence.ts';
 import type { Merged } from '../../generation/merge.ts';
 import type { GatewayLimits } from '../../limits.ts';
-import type { CatalogEntry } from '../../routing/catalog.ts';
+import type { RingEntry } from '../../routing/catalog.ts';
 import type { TextModel } from '../../tokenizer/text-model.ts';
 import { badRequest, type ApiError } from './errors.ts';
 
 /** The model that a request asked for, ready to be used. */
 export interface ServedModel {
-  readonly entry: CatalogEntry;
+  readonly entry: RingEntry;
   readonly text: TextModel;
 }
 
@@ -20,8 +20,8 @@ export interface PlanContext {
   readonly limits: GatewayLimits;
   /** Seconds since the epoch, for `created`. */
   readonly created: number;
-  /** @throws ApiError 404 for a name that is not in the catalog. */
-  readonly findModel: (name: string) => Promise<ServedModel>;
+  /** The model that serves the request: not always the one that it names. */
+  readonly model: () => Promise<ServedModel>;
   readonly randomSeed: () => number;
 }
 
@@ -35,7 +35,8 @@ export interface AnswerWriter {
   jsonAnswer(events: AnswerEvents): Promise<string>;
 }
 
-export interface GenerationPlan {
+/** A request as the ring takes it: token ids, and a writer for the text that comes back. */
+export interface RingPlan {
   readonly model: ServedModel;
   readonly isStream: boolean;
   readonly sequences: readonly SequenceSpec[];

@@ -26,7 +26,7 @@ export const UNSUPPORTED_CHAT_PARAMETERS: Readonly<Record<string, NeutralValues>
   prediction: [],
   prompt_cache_key: [],
   prompt_cache_retention: [],
-  reasoning_effort: [],
+  reasoning_effort: ['none'],
   response_format: isTextFormat,
   safety_identifier: [],
   service_tier: ['auto', 'default'],
@@ -40,6 +40,27 @@ export const UNSUPPORTED_CHAT_PARAMETERS: Readonly<Record<string, NeutralValues>
 export const UNSUPPORTED_COMPLETION_PARAMETERS: Readonly<Record<string, NeutralValues>> = {
   best_of: [1],
   suffix: [''],
+};
+
+/** What no origin is asked for either: it could not be kept, or an engine would ignore it. */
+export const ORIGIN_UNSUPPORTED_CHAT_PARAMETERS: Readonly<Record<string, NeutralValues>> = {
+  audio: [],
+  function_call: ['none'],
+  functions: [],
+  metadata: [],
+  modalities: isTextModality,
+  moderation: [],
+  prediction: [],
+  prompt_cache_retention: [],
+  safety_identifier: [],
+  service_tier: ['auto', 'default'],
+  store: [false],
+  verbosity: [],
+  web_search_options: [],
+};
+
+export const ORIGIN_UNSUPPORTED_COMPLETION_PARAMETERS: Readonly<Record<string, NeutralValues>> = {
+  best_of: [1],
 };
 
 /**

@@ -11,6 +11,7 @@ import { loadKernels } from '../../../wasm/build.ts';
 import { createGateway, type GatewayDeps } from '../../gateway.ts';
 import type { ServedRecord } from '../../metering/served-record.ts';
 import { parseCatalog } from '../../routing/catalog.ts';
+import { NO_ORIGINS } from '../../routing/no-origins.ts';
 import { createTextModels } from '../../tokenizer/text-model.ts';
 
 export const TEST_MODEL = 'lamina-test';
@@ -38,9 +39,15 @@ export function gatewayDeps(folder: string, head: HeadClient, records: ServedRec
     apiKeys: ['sk-second-key'],
     corsOrigins: [],
     catalog: parseCatalog([
-      { id: TEST_MODEL, model: 'tiny', headBinding: 'HEAD_0', assetsPath: '/models/tiny', aliases: ['tiny'] },
+      {
+        id: TEST_MODEL,
+        tier: 'lite',
+        backend: { type: 'ring', model: 'tiny', headBinding: 'HEAD_0', assetsPath: '/models/tiny' },
+        aliases: ['tiny'],
+      },
     ]),
     head: () => head,
+    origins: NO_ORIGINS,
     textModel: createTextModels((file) => readFile(path.join(folder, path.basename(file)), 'utf8')),
     servePage: () => Promise.resolve(new Response('<h1>page</h1>', { headers: { 'content-type': 'text/html' } })),
     clock: systemClock,
