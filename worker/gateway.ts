@@ -6,6 +6,8 @@ import { Hono, type Context } from 'hono';
 import { cors } from 'hono/cors';
 import type { HeadClient } from '../shards/engine/protocol.ts';
 import type { Clock } from '../shards/platform/clock.ts';
+import { EMBEDDINGS_SURFACE, IMAGES_SURFACE, RERANK_SURFACE } from './api/openai/call-requests.ts';
+import { answerCall } from './api/openai/call-route.ts';
 import { ApiError, badRequest, toApiError } from './api/openai/errors.ts';
 import { answerGeneration, CHAT_SURFACE, COMPLETION_SURFACE } from './api/openai/generation-route.ts';
 import { modelList, modelObject } from './api/openai/models.ts';
@@ -88,6 +90,9 @@ export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
   app.get('/v1/models/:id{.+}', (context) => context.json(modelObject(deps, context.req.param('id'))));
   app.post('/v1/chat/completions', (context) => answerGeneration(context, CHAT_SURFACE, routeDeps));
   app.post('/v1/completions', (context) => answerGeneration(context, COMPLETION_SURFACE, routeDeps));
+  app.post('/v1/embeddings', (context) => answerCall(context, EMBEDDINGS_SURFACE, routeDeps));
+  app.post('/v1/rerank', (context) => answerCall(context, RERANK_SURFACE, routeDeps));
+  app.post('/v1/images/generations', (context) => answerCall(context, IMAGES_SURFACE, routeDeps));
   refuseOtherMethods(app);
   return app;
 }
@@ -164,6 +169,9 @@ function refuseOtherMethods(app: Hono<GatewayEnv>): void {
     '/v1/models/:id{.+}': 'GET',
     '/v1/chat/completions': 'POST',
     '/v1/completions': 'POST',
+    '/v1/embeddings': 'POST',
+    '/v1/rerank': 'POST',
+    '/v1/images/generations': 'POST',
     ...Object.fromEntries(PLAYGROUND_PATHS.map((path) => [path, 'GET'])),
   };
   for (const [path, method] of Object.entries(allowed)) {

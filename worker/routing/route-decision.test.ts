@@ -8,7 +8,10 @@ import { PUBLIC_MODELS } from './tiers.ts';
 
 const catalog = parseCatalog([
   {
-    ...{ id: 'lamina-lite', tier: 'lite', aliases: PUBLIC_MODELS.lite.aliases, contextLengthMax: 8192 },
+    id: 'lamina-lite',
+    tier: 'lite',
+    aliases: PUBLIC_MODELS.lite.aliases,
+    contextLengthMax: 8192,
     backend: { type: 'ring', model: 'm', headBinding: 'HEAD_0', assetsPath: '/m' },
   },
   { id: 'lamina-std', tier: 'std', aliases: PUBLIC_MODELS.std.aliases, backend: { type: 'origins' } },
@@ -86,7 +89,10 @@ const ROWS: readonly Row[] = [
   { model: 'lamina-lite', origins: TOOLS, policy: 'lite', needs: ['tools'], expected: 'refused: capability:tools' },
   { model: 'lamina-lite', origins: TOOLS, policy: 'pro', needs: ['tools'], expected: 'lamina-pro <- capability:tools' },
   {
-    ...{ model: 'lamina-lite', origins: TOOLS, policy: 'pro', needs: ['image_input'] },
+    model: 'lamina-lite',
+    origins: TOOLS,
+    policy: 'pro',
+    needs: ['image_input'],
     expected: 'lamina-pro <- capability:image_input',
   },
   { model: 'lamina-lite', origins: UP, tokens: 8192, policy: 'pro', expected: 'lamina-lite' },
@@ -99,19 +105,30 @@ const ROWS: readonly Row[] = [
   // Found out by trying.
   { model: 'lamina-lite', origins: UP, learnt: { 'lamina-lite': 'overloaded' }, expected: 'refused: overloaded' },
   {
-    ...{ model: 'lamina-lite', origins: UP, policy: 'pro', learnt: { 'lamina-lite': 'overloaded' } },
+    model: 'lamina-lite',
+    origins: UP,
+    policy: 'pro',
+    learnt: { 'lamina-lite': 'overloaded' },
     expected: 'lamina-pro <- overloaded',
   },
   {
-    ...{ model: 'lamina-lite', origins: NONE, policy: 'pro', learnt: { 'lamina-lite': 'failed' } },
+    model: 'lamina-lite',
+    origins: NONE,
+    policy: 'pro',
+    learnt: { 'lamina-lite': 'failed' },
     expected: 'refused: failed',
   },
   {
-    ...{ model: 'lamina-pro', origins: UP, policy: 'lite', learnt: { 'lamina-pro': 'failed' } },
+    model: 'lamina-pro',
+    origins: UP,
+    policy: 'lite',
+    learnt: { 'lamina-pro': 'failed' },
     expected: 'lamina-lite <- failed',
   },
   {
-    ...{ model: 'lamina-pro', origins: UP, policy: 'lite' },
+    model: 'lamina-pro',
+    origins: UP,
+    policy: 'lite',
     learnt: { 'lamina-pro': 'failed', 'lamina-lite': 'overloaded' },
     expected: 'refused: failed',
   },

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createGateway, type GatewayDeps } from '../gateway.ts';
 import { DEFAULT_GATEWAY_LIMITS as LIMITS } from '../limits.ts';
-import { post, type ErrorBody } from './support/http.ts';
+import { expectError, times, type BadInputRow as Row } from './support/bad-input.ts';
+import { post } from './support/http.ts';
 import { gatewayDeps, TEST_MODEL, tinyModelFolder } from './support/real-gateway.ts';
 import { finishEvent, ScriptedHead, tokenEvent } from './support/scripted-head.ts';
 
@@ -18,7 +19,6 @@ const COMPLETIONS = '/v1/completions';
 const user = (content: unknown) => ({ model: TEST_MODEL, messages: [{ role: 'user', content }] });
 const chat = (fields: object) => ({ ...user('Hi'), ...fields });
 const completion = (fields: object) => ({ model: TEST_MODEL, prompt: 'Hi', ...fields });
-const times = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value);
 
 function newGateway(overrides: Partial<GatewayDeps> = {}) {
   const head = new ScriptedHead([tokenEvent(40), finishEvent]);
@@ -26,18 +26,6 @@ function newGateway(overrides: Partial<GatewayDeps> = {}) {
   const app = createGateway({ ...gatewayDeps(folder, head, [], errors), ...overrides });
   return { app, head, errors };
 }
-
-async function expectError(response: Response, status: number, param: string | null, code: string | null) {
-  const body = (await response.json()) as ErrorBody;
-  expect({ status: response.status, param: body.error.param, code: body.error.code }).toEqual({ status, param, code });
-  expect(Object.keys(body)).toEqual(['error']);
-  expect(Object.keys(body.error).sort()).toEqual(['code', 'message', 'param', 'type']);
-  expect(body.error.message).not.toBe('');
-  expect(response.headers.get('x-request-id')).not.toBeNull();
-  return body.error.message;
-}
-
-type Row = readonly [route: string, body: unknown, status: number, param: string | null, code: string | null];
 
 const ROWS: readonly Row[] = [
   // Not a JSON object.

@@ -102,7 +102,6 @@ export class GenerationRun {
     const { meter } = this.#job;
     try {
       yield* this.#attempts(signal);
-      meter.end('completed');
     } catch (thrown) {
       meter.end(thrown instanceof AbortedError ? 'client_gone' : 'failed', toApiError(thrown).details.code ?? null);
       throw thrown;
@@ -140,7 +139,7 @@ export class GenerationRun {
   }
 
   #ringParts(plan: RingPlan, signal: AbortSignal): AsyncGenerator<string, void, undefined> {
-    const events = this.#untilSettled(ringEvents(plan, this.#job.meter, signal, this.#deps));
+    const events = this.#untilEnd(ringEvents(plan, this.#job.meter, signal, this.#deps));
     return plan.isStream ? plan.writer.streamParts(events) : single(plan.writer.jsonAnswer(events));
   }
 
@@ -150,7 +149,7 @@ export class GenerationRun {
     signal: AbortSignal,
   ): AsyncGenerator<string, void, undefined> {
     const { context, meter, surface } = this.#job;
-    const events = this.#untilSettled(
+    const events = this.#untilEnd(
       originEvents(
         this.#deps.origins,
         {
@@ -175,11 +174,13 @@ export class GenerationRun {
       : single(relayAnswer(surface.relay, options, events));
   }
 
-  async *#untilSettled<T>(events: AsyncGenerator<T, void, undefined>): AsyncGenerator<T, void, undefined> {
+  /** What a backend says, up to its end, which is also that of the record: the client may leave while it is written. */
+  async *#untilEnd<T>(events: AsyncGenerator<T, void, undefined>): AsyncGenerator<T, void, undefined> {
     for await (const event of events) {
       this.#markSettled();
       yield event;
     }
+    this.#job.meter.end('completed');
   }
 
   /** Chooses, and chooses again when the ring's own rules refuse what looked possible. */

@@ -1,6 +1,6 @@
 /** Obstacles on a request's way to a backend: what the client is told, and which failures are obstacles at all. */
 import { OriginError } from '../../origin/origin-backend.ts';
-import type { Need } from '../../routing/capabilities.ts';
+import type { Capability, Need } from '../../routing/capabilities.ts';
 import type { CatalogEntry } from '../../routing/catalog.ts';
 import { GenerationError } from '../../routing/engine-client.ts';
 import type { LearntObstacle, Obstacle } from '../../routing/route-decision.ts';
@@ -13,49 +13,58 @@ export function obstacleError(entry: CatalogEntry, needs: readonly Need[], obsta
   }
   switch (obstacle.reason) {
     case 'not_configured':
-      return new ApiError({
-        status: 503,
-        type: 'server_error',
-        code: 'backend_not_configured',
-        message:
-          `The model '${entry.id}' needs an origin, and none is configured that serves it. Attach one: locally with ` +
-          `'lamina dev --origin URL --origin-key KEY', deployed with the gateway's variable ORIGINS.`,
-        isFinal: true,
-      });
-    case 'capability': {
-      const param = needs.find(({ capability }) => capability === obstacle.missing)?.param ?? null;
-      return param === null
-        ? badRequest(
-            `The model '${entry.id}' does not offer '${obstacle.missing}' here. 'GET /v1/models' says what each model can do.`,
-            'model',
-            'unsupported_model',
-          )
-        : badRequest(
-            `The parameter '${param}' is not supported by this model: it lacks the capability '${obstacle.missing}'. Remove it.`,
-            param,
-            'unsupported_parameter',
-          );
-    }
+      return notConfigured(entry);
+    case 'capability':
+      return lacking(entry, needs, obstacle.missing);
     case 'context_length':
       return badRequest(
-        `This model's context is ${obstacle.contextLength} tokens, less than prompt and answer need. Lower 'max_tokens' or shorten the prompt.`,
+        `This model's context is ${obstacle.contextLength} tokens, less than prompt and answer need. ` +
+          `Lower 'max_tokens' or shorten the prompt.`,
         'max_tokens',
         'context_length_exceeded',
       );
-    case 'unavailable':
-    case 'overloaded': {
-      const isFull = obstacle.reason === 'overloaded';
-      return new ApiError({
-        status: isFull ? 429 : 503,
-        type: isFull ? 'rate_limit_error' : 'server_error',
-        code: `origin_${obstacle.reason}`,
-        message: isFull
-          ? `All origins of the model '${entry.id}' are busy and their queues are full. Try again later.`
-          : `No origin of the model '${entry.id}' answers at the moment. Try again later.`,
-        retryAfterSeconds: retryAfterSeconds(obstacle.retryAfterMs),
-      });
-    }
+    default:
+      return busy(entry, obstacle.reason === 'overloaded', obstacle.retryAfterMs);
   }
+}
+
+function notConfigured(entry: CatalogEntry): ApiError {
+  return new ApiError({
+    status: 503,
+    type: 'server_error',
+    code: 'backend_not_configured',
+    message:
+      `The model '${entry.id}' needs an origin, and none is configured that serves it. Attach one: locally with ` +
+      `'lamina dev --origin URL --origin-key KEY', deployed with the gateway's variable ORIGINS.`,
+    isFinal: true,
+  });
+}
+
+function lacking(entry: CatalogEntry, needs: readonly Need[], missing: Capability): ApiError {
+  const param = needs.find(({ capability }) => capability === missing)?.param ?? null;
+  return param === null
+    ? badRequest(
+        `The model '${entry.id}' does not offer '${missing}' here. 'GET /v1/models' says what each model can do.`,
+        'model',
+        'unsupported_model',
+      )
+    : badRequest(
+        `'${param}' is not supported by this model: it lacks the capability '${missing}'. Remove it.`,
+        param,
+        'unsupported_parameter',
+      );
+}
+
+function busy(entry: CatalogEntry, isFull: boolean, retryAfterMs: number): ApiError {
+  return new ApiError({
+    status: isFull ? 429 : 503,
+    type: isFull ? 'rate_limit_error' : 'server_error',
+    code: isFull ? 'origin_overloaded' : 'origin_unavailable',
+    message: isFull
+      ? `All origins of the model '${entry.id}' are busy and their queues are full. Try again later.`
+      : `No origin of the model '${entry.id}' answers at the moment. Try again later.`,
+    retryAfterSeconds: retryAfterSeconds(retryAfterMs),
+  });
 }
 
 /** @returns null when another backend would not serve the request either: it is wrong, or its client is gone. */

@@ -96,7 +96,8 @@ export function needsOfMessages(messages: readonly OriginMessage[]): { needs: Ne
   const needs: Need[] = [];
   let numImages = 0;
   for (const [index, message] of messages.entries()) {
-    const isToolTurn = message.role === 'tool' || (message.role === 'assistant' && message.tool_calls != null);
+    const isToolTurn =
+      message.role === 'tool' || (message.role === 'assistant' && (message.tool_calls ?? null) !== null);
     if (isToolTurn && !needs.some(({ capability }) => capability === 'tools')) {
       needs.push({ capability: 'tools', param: `messages[${index}]` });
     }

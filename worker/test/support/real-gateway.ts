@@ -16,6 +16,17 @@ import { createTextModels } from '../../tokenizer/text-model.ts';
 
 export const TEST_MODEL = 'lamina-test';
 
+/** The tiny model on a ring, and a model that origins serve. */
+export const TEST_CATALOG = [
+  {
+    id: TEST_MODEL,
+    tier: 'lite',
+    backend: { type: 'ring', model: 'tiny', headBinding: 'HEAD_0', assetsPath: '/models/tiny' },
+    aliases: ['tiny'],
+  },
+  { id: 'lamina-pro', tier: 'pro', backend: { type: 'origins' }, aliases: ['chatglm_pro'] },
+];
+
 export interface TestGateway {
   readonly app: ReturnType<typeof createGateway>;
   readonly head: HeadClient;
@@ -38,14 +49,7 @@ export function gatewayDeps(folder: string, head: HeadClient, records: ServedRec
     environment: 'local',
     apiKeys: ['sk-second-key'],
     corsOrigins: [],
-    catalog: parseCatalog([
-      {
-        id: TEST_MODEL,
-        tier: 'lite',
-        backend: { type: 'ring', model: 'tiny', headBinding: 'HEAD_0', assetsPath: '/models/tiny' },
-        aliases: ['tiny'],
-      },
-    ]),
+    catalog: parseCatalog(TEST_CATALOG.slice(0, 1)),
     head: () => head,
     origins: NO_ORIGINS,
     textModel: createTextModels((file) => readFile(path.join(folder, path.basename(file)), 'utf8')),

@@ -1,0 +1,150 @@
+/** `POST /v1/embeddings`, `/v1/rerank` and `/v1/images/generations`: to an origin that can do it, or refused by name. */
+import type { Context } from 'hono';
+import { AbortedError } from '../../generation/abort.ts';
+import type { GatewayEnv } from '../../gateway.ts';
+import { RequestMeter } from '../../metering/request-meter.ts';
+import { OriginError, type CallResult } from '../../origin/origin-backend.ts';
+import { isRingEntry, type CatalogEntry } from '../../routing/catalog.ts';
+import { decideRoute } from '../../routing/route-decision.ts';
+import { heldResponse } from '../http/held-response.ts';
+import type { CallSurface } from './call-requests.ts';
+import { toApiError, type ApiError } from './errors.ts';
+import type { GenerationRouteDeps } from './generation-run.ts';
+import { unknownModel } from './models.ts';
+import { obstacleError } from './obstacle-errors.ts';
+import { estimatePromptTokens } from './origin-run.ts';
+import { readBody, takeRouting } from './request-body.ts';
+
+interface CallJob {
+  readonly surface: CallSurface;
+  readonly entry: CatalogEntry;
+  readonly fallbackReason: string | null;
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly tenant: string;
+  readonly meter: RequestMeter;
+}
+
+export async function answerCall(
+  context: Context<GatewayEnv>,
+  surface: CallSurface,
+  deps: GenerationRouteDeps,
+): Promise<Response> {
+  const tenant = context.get('tenant');
+  const requestId = context.get('requestId');
+  const startedAtMs = deps.epochMs();
+  const meter = new RequestMeter(deps.metering, deps.clock, { requestId, tenant, surface: surface.name, startedAtMs });
+  try {
+    const routed = await routeCall(context.req.raw, surface, deps, meter);
+    return await respond(context.req.raw, { ...routed, surface, tenant, meter }, requestId, deps);
+  } catch (thrown) {
+    const { status, code } = toApiError(thrown).details;
+    meter.end(status < 500 ? 'refused' : 'failed', code ?? null);
+    throw thrown;
+  }
+}
+
+async function routeCall(
+  request: Request,
+  surface: CallSurface,
+  deps: GenerationRouteDeps,
+  meter: RequestMeter,
+): Promise<Pick<CallJob, 'entry' | 'fallbackReason' | 'body'>> {
+  const { catalog, limits, origins } = deps;
+  const { body: value, model, policy } = takeRouting(await readBody(request, limits), 'none');
+  const body = surface.parse(value, limits);
+  const asked = catalog.find(model ?? '');
+  if (asked === undefined) {
+    throw unknownModel(catalog, model ?? '');
+  }
+  meter.requested({ model: asked.id, isStream: false, numChoices: 1 });
+  const needs = [{ capability: surface.capability, param: null }];
+  const decision = decideRoute({
+    asked,
+    fallback: policy === 'none' ? undefined : catalog.entries.find(({ tier }) => tier === policy),
+    needs,
+    numTokensAtLeast: 1,
+    originsCanServe: (id, needed, numTokens) => origins.canServe(id, needed, numTokens),
+    learnt: new Map(),
+  });
+  if (decision.type === 'refuse') {
+    throw obstacleError(asked, needs, decision.obstacle);
+  }
+  const { entry, fallbackReason } = decision;
+  if (isRingEntry(entry)) {
+    throw new Error(`the ring was chosen for '${surface.capability}', which it does not have`);
+  }
+  const promptTokens = estimatePromptTokens(body);
+  meter.routed({ servedModel: entry.id, tier: entry.tier, fallbackReason, promptTokens, isEstimated: true });
+  return { entry, fallbackReason, body };
+}
+
+function respond(request: Request, job: CallJob, requestId: string, deps: GenerationRouteDeps): Promise<Response> {
+  const gone = new AbortController();
+  request.signal.addEventListener('abort', () => gone.abort());
+  const describe = (thrown: unknown): ApiError => {
+    const error = toApiError(thrown);
+    if (error.details.status >= 500) {
+      deps.reportError(requestId, thrown);
+    }
+    return error;
+  };
+  return heldResponse(deps.clock, {
+    parts: callParts(job, gone.signal, deps),
+    heartbeat: ' ',
+    decided: null,
+    sendHead: () => ({
+      'content-type': 'application/json; charset=utf-8',
+      'cache-control': 'no-cache',
+      'x-lamina-served-by': job.meter.servedBy ?? 'origins',
+      ...(job.fallbackReason === null ? {} : { 'x-lamina-fallback': job.fallbackReason }),
+    }),
+    failureResponse: (thrown) => describe(thrown).toResponse(),
+    failurePart: (thrown) => describe(thrown).toJson(),
+    onClientGone: () => {
+      gone.abort();
+      job.meter.end('client_gone');
+    },
+  });
+}
+
+async function* callParts(
+  { surface, entry, body, tenant, meter }: CallJob,
+  signal: AbortSignal,
+  deps: GenerationRouteDeps,
+): AsyncGenerator<string, void, undefined> {
+  try {
+    const result = await deps.origins.call(
+      {
+        requestId: deps.randomId(),
+        tenant,
+        operation: surface.operation,
+        model: entry.id,
+        needs: new Set([surface.capability]),
+        body,
+        affinityKey: null,
+        priority: 'normal',
+        promptTokensEstimate: estimatePromptTokens(body),
+      },
+      signal,
+    );
+    noteResult(meter, result);
+    meter.end('completed');
+    yield JSON.stringify(result.body);
+  } catch (thrown) {
+    if (thrown instanceof OriginError) {
+      meter.attempted(thrown.attempts);
+    }
+    meter.end(thrown instanceof AbortedError ? 'client_gone' : 'failed', toApiError(thrown).details.code ?? null);
+    throw thrown;
+  } finally {
+    meter.end('client_gone');
+  }
+}
+
+function noteResult(meter: RequestMeter, { servedBy, usage }: CallResult): void {
+  meter.attempted(servedBy.attempts);
+  meter.answeredBy(`origins/${servedBy.originId}`);
+  if (usage !== null) {
+    meter.counted(usage);
+  }
+}
