@@ -37,6 +37,11 @@ const PRO_ANSWER: readonly OriginStep[] = [
   endOf({ promptTokens: 9, completionTokens: 1 }),
 ];
 
+/** Letters as tokens of the tiny vocabulary: 3 control tokens, then the bytes in order. */
+const LITE_ANSWER: Script = ['l', 'i', 't', 'e']
+  .map((letter) => tokenEvent(3 + letter.charCodeAt(0)))
+  .concat(finishEvent);
+
 interface Scene {
   readonly ring?: readonly Script[];
   readonly origins?: readonly OriginStep[];
