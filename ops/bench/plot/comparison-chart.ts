@@ -69,7 +69,7 @@ export function comparisonChart(run: BenchRun): string {
           LABEL_WIDTH + width + 6,
           y + BAR_HEIGHT - 3.5,
           targetIndex === 0 ? 'strong' : 'quiet',
-          `${value.toFixed(value < 10 ? 1 : 0)}${ratio === null ? '' : `   ${ratio.toFixed(2)}×`}`,
+          `${value.toFixed(value < 10 ? 1 : 0)}${ratio === null ? '' : ` (${ratio.toFixed(2)}×)`}`,
         ),
       );
       y += BAR_HEIGHT + BAR_GAP;

@@ -5,7 +5,7 @@ import { colourOf, element, svgDocument, text } from './svg.ts';
 
 const WIDTH = 760;
 const HEIGHT = 320;
-const PLOT = { left: 40, right: 560, top: 64, bottom: 280 } as const;
+const PLOT = { left: 40, right: 520, top: 64, bottom: 280 } as const;
 /** Smallest distance of the labels right of the lines. */
 const LABEL_HEIGHT = 16;
 

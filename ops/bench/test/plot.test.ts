@@ -50,7 +50,7 @@ describe('comparisonChart', () => {
     );
     expect(widths).toHaveLength(3);
     expect((widths[1] ?? 0) / (widths[0] ?? 1)).toBeCloseTo(0.4, 2);
-    for (const label of ['>200<', '>80   2.50×<', '>9.5   21.05×<', '>wllama<', 'abc1234']) {
+    for (const label of ['>200<', '>80 (2.50×)<', '>9.5 (21.05×)<', '>wllama<', 'abc1234']) {
       expect(chart).toContain(label);
     }
   });
@@ -70,7 +70,7 @@ describe('historyChart', () => {
   it('draws the ratio of each commit, from the oldest to the newest', () => {
     const chart = historyChart(runs, 'llama.cpp');
     assertWellFormed(chart);
-    expect(chart).toContain('points="40.0,193.6 560.0,64.0"');
+    expect(chart).toContain('points="40.0,193.6 520.0,64.0"');
     expect(chart).toContain('decode at context 128: 2.50×');
     expect(chart).toContain('>aaa<');
   });
