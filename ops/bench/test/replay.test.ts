@@ -1,44 +1,14 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { replay, replaySamples } from '../serve/replay.ts';
-import type { StreamTiming, Target } from '../streams.ts';
-
-const chunk = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`;
-
-/** Streams as many tokens as it is asked for, and refuses requests for more than 10. */
-function startServer(prompts: string[]): Promise<Server> {
-  const server = createServer((request, response) => {
-    let text = '';
-    request.setEncoding('utf8').on('data', (part: string) => (text += part));
-    request.on('end', () => {
-      const body = JSON.parse(text) as { prompt: string; max_tokens: number };
-      prompts.push(body.prompt);
-      if (body.max_tokens > 10) {
-        response.writeHead(429).end('{}');
-        return;
-      }
-      response.writeHead(200, { 'content-type': 'text/event-stream' });
-      for (let token = 0; token < body.max_tokens; token++) {
-        response.write(chunk({ choices: [{ text: 'a' }] }));
-      }
-      const usage = { prompt_tokens: 7, completion_tokens: body.max_tokens };
-      response.end(`${chunk({ choices: [], usage })}data: [DONE]\n\n`);
-    });
-  });
-  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
-}
+import type { StreamTiming } from '../streams.ts';
+import { type FakeServer, startFakeServer } from './fake-server.ts';
 
 describe('replay', () => {
-  const prompts: string[] = [];
-  let server: Server;
-  let target: Target;
+  let server: FakeServer;
   beforeAll(async () => {
-    server = await startServer(prompts);
-    const { port } = server.address() as AddressInfo;
-    target = { name: 'fake', url: `http://127.0.0.1:${port}`, key: 'k', model: 'm' };
+    server = await startFakeServer(10);
   });
-  afterAll(() => server.close());
+  afterAll(() => server.stop());
 
   it('sends every request when it is due, with a prompt of its own, and counts the refused', async () => {
     const slept: number[] = [];
@@ -48,9 +18,9 @@ describe('replay', () => {
       { arrivalMs: 70, promptTokens: 20, outputTokens: 10 },
     ];
     const clock = { nowMs: () => performance.now(), sleep: async (ms: number) => void slept.push(ms) };
-    const outcome = await replay(target, requests, 5, clock);
+    const outcome = await replay(server.target, requests, 5, clock);
     expect(slept).toEqual([0, 50, 70]);
-    expect(new Set(prompts).size).toBe(3);
+    expect(new Set(server.prompts).size).toBe(3);
     expect(outcome.numRefused).toBe(1);
     expect(outcome.timings.map((timing) => timing.completionTokens)).toEqual([3, 10]);
   });
