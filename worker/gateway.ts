@@ -15,6 +15,7 @@ import { createKeyring, type Environment, type Tenant } from './auth/keyring.ts'
 import { isAllowedOrigin } from './auth/origins.ts';
 import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
 import type { OriginBackend } from './origin/origin-backend.ts';
+import { RequestCounters } from './metering/request-counters.ts';
 import type { MeteringSink } from './metering/served-record.ts';
 import { isRingEntry, type Catalog, type RingEntry } from './routing/catalog.ts';
 import { PLAYGROUND_PATHS } from './playground/files.ts';
@@ -56,7 +57,8 @@ const CLIENT_REQUEST_ID = /^[\w.-]{1,128}$/;
 export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   const limits = deps.limits ?? DEFAULT_GATEWAY_LIMITS;
-  const routeDeps = { ...deps, limits, resumeLimits: deps.resumeLimits ?? DEFAULT_RESUME_LIMITS };
+  const counters = new RequestCounters(deps.metering);
+  const routeDeps = { ...deps, metering: counters, limits, resumeLimits: deps.resumeLimits ?? DEFAULT_RESUME_LIMITS };
 
   app.use(async (context, next) => {
     const offered = context.req.header('x-request-id');
@@ -86,6 +88,8 @@ export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
 
   addPublicRoutes(app, deps);
   app.use('/v1/*', authenticate(deps));
+  app.use('/metrics', authenticate(deps));
+  app.get('/metrics', (context) => context.text(counters.render(deps.origins.health()), 200, METRICS_HEADERS));
   app.get('/v1/models', (context) => context.json(modelList(deps)));
   app.get('/v1/models/:id{.+}', (context) => context.json(modelObject(deps, context.req.param('id'))));
   app.post('/v1/chat/completions', (context) => answerGeneration(context, CHAT_SURFACE, routeDeps));
@@ -97,7 +101,10 @@ export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
   return app;
 }
 
-/** Everything under `/v1` needs a key. */
+/** The text format that every version of Prometheus reads. */
+const METRICS_HEADERS = { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' };
+
+/** Everything under `/v1` needs a key, and so do the counters. */
 function authenticate(deps: GatewayDeps) {
   const keyring = createKeyring(deps.environment, deps.apiKeys);
   return async (context: Context<GatewayEnv>, next: () => Promise<void>): Promise<void> => {
@@ -148,7 +155,9 @@ function addPublicRoutes(app: Hono<GatewayEnv>, deps: GatewayDeps): void {
     }
     const rings = await Promise.all(deps.catalog.entries.filter(isRingEntry).map((entry) => ringHealth(deps, entry)));
     const isOk = rings.every((ring) => ring.status === 'ok');
-    return context.json({ status: isOk ? 'ok' : 'failing', models, rings }, isOk ? 200 : 503);
+    // Origins do not count here: a cluster that is down is no reason to take the gateway out of service.
+    const origins = deps.origins.health();
+    return context.json({ status: isOk ? 'ok' : 'failing', models, rings, origins }, isOk ? 200 : 503);
   });
 }
 
@@ -165,6 +174,7 @@ async function ringHealth(deps: GatewayDeps, entry: RingEntry) {
 function refuseOtherMethods(app: Hono<GatewayEnv>): void {
   const allowed: Readonly<Record<string, string>> = {
     '/healthz': 'GET',
+    '/metrics': 'GET',
     '/v1/models': 'GET',
     '/v1/models/:id{.+}': 'GET',
     '/v1/chat/completions': 'POST',

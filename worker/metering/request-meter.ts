@@ -62,6 +62,7 @@ export class RequestMeter {
     return this.#servedBy;
   }
 
+  /** Called again when more is known. */
   requested(request: MeterRequest): void {
     this.#request = request;
   }

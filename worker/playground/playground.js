@@ -132,12 +132,20 @@ async function loadModels() {
       throw new Error(await errorMessage(response));
     }
     const { data } = await response.json();
-    model.replaceChildren(...data.map(({ id }) => new Option(id, id)));
+    model.replaceChildren(...data.map(modelOption));
     status.textContent = '';
     showCurl();
   } catch (error) {
     status.textContent = key.value === '' ? 'Give an API key to start.' : error.message;
   }
+}
+
+/** One that nothing serves can be seen but not chosen. */
+function modelOption({ id, tier, available, context_length: contextLength }) {
+  const details = [tier, contextLength ? `${contextLength} tokens` : null, available ? null : 'no origin'];
+  const option = new Option(`${id} (${details.filter((detail) => detail !== null).join(', ')})`, id);
+  option.disabled = !available;
+  return option;
 }
 
 function showCurl() {

@@ -1,12 +1,21 @@
 /** What the gateway does beside generating: health, headers, web origins, the playground. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createGateway } from '../gateway.ts';
 import { eventData } from '../playground/chat-stream.js';
 import { PLAYGROUND_FILES, PLAYGROUND_PATHS } from '../playground/files.ts';
-import { ScriptedHead } from './support/scripted-head.ts';
-import { gatewayDeps, startRealGateway, TEST_MODEL, type TestGateway } from './support/real-gateway.ts';
+import { parseCatalog } from '../routing/catalog.ts';
+import { post } from './support/http.ts';
+import { finishEvent, ScriptedHead, tokenEvent } from './support/scripted-head.ts';
+import {
+  gatewayDeps,
+  startRealGateway,
+  TEST_CATALOG,
+  TEST_MODEL,
+  tinyModelFolder,
+  type TestGateway,
+} from './support/real-gateway.ts';
 
 let gateway: TestGateway;
 beforeAll(async () => {
@@ -48,6 +57,33 @@ describe('GET /healthz', () => {
     const response = await app.request('/healthz?deep=1', { headers: KEY });
     expect(response.status).toBe(503);
     expect(await response.json()).toMatchObject({ status: 'failing' });
+  });
+});
+
+describe('GET /metrics', () => {
+  it('counts what was served, for those who have a key', async () => {
+    const head = new ScriptedHead([tokenEvent(40), finishEvent]);
+    const { folder, remove } = await tinyModelFolder();
+    onTestFinished(remove);
+    const app = createGateway({ ...gatewayDeps(folder, head, [], []), catalog: parseCatalog(TEST_CATALOG) });
+    const chat = { model: 'lamina-pro', messages: [{ role: 'user', content: 'Hi' }], max_tokens: 4 };
+    await (await post(app, '/v1/chat/completions', { ...chat, fallback: 'lite' })).text();
+    await (await post(app, '/v1/chat/completions', chat)).text();
+    expect((await app.request('/metrics')).status).toBe(401);
+    const response = await app.request('/metrics', { headers: KEY });
+    expect(response.headers.get('content-type')).toContain('version=0.0.4');
+    const lines = (await response.text()).split('\n');
+    expect(lines).toContain(
+      'lamina_requests_total{surface="chat.completions",model="lamina-pro",served_by="ring/tiny",outcome="completed"} 1',
+    );
+    expect(lines).toContain(
+      'lamina_requests_total{surface="chat.completions",model="lamina-pro",served_by="none",outcome="failed"} 1',
+    );
+    expect(lines).toContain(
+      `lamina_fallbacks_total{model="lamina-pro",served_model="${TEST_MODEL}",reason="not_configured"} 1`,
+    );
+    expect(lines).toContain(`lamina_tokens_total{model="${TEST_MODEL}",kind="completion"} 1`);
+    expect(lines.some((line) => line.startsWith(`lamina_cost_cny_total{model="${TEST_MODEL}"} 0.0`))).toBe(true);
   });
 });
 

@@ -78,11 +78,14 @@ export class GenerationRun {
 
   /** Finds who serves the request. @returns whether the answer is a stream. @throws ApiError when nobody does. */
   async prepare(): Promise<{ isStream: boolean }> {
+    const { asked, meter, originRequest } = this.#job;
+    const { isStream: isStreamAsked = false, numChoices: numChoicesAsked = 0 } = originRequest ?? {};
+    meter.requested({ model: asked.id, isStream: isStreamAsked, numChoices: numChoicesAsked });
     const bound = await this.#bind();
     const { plan } = bound;
     const { isStream, numChoices } =
       plan === null ? bound.request : { isStream: plan.isStream, numChoices: plan.sequences.length };
-    this.#job.meter.requested({ model: this.#job.asked.id, isStream, numChoices });
+    meter.requested({ model: asked.id, isStream, numChoices });
     return { isStream };
   }
 
