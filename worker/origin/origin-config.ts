@@ -22,8 +22,11 @@ const originModelSchema = z.strictObject({
   contextLength: z.int().positive().optional(),
   /** Reads GLM's tool calls out of the text (`name\n{json}`), for engines that have no parser for them. */
   toolCallText: z.boolean().default(false),
-  /** Moves what stands between `<think>` and `</think>` to `reasoning_content`, for engines that do not. */
-  thinkTags: z.boolean().default(false),
+  /**
+   * Moves the model's thinking to `reasoning_content`, for engines that do not. `pair`: the text has `<think>` and
+   * `</think>`; `closing`: only the second, since the chat template writes the first.
+   */
+  thinkTags: z.enum(['none', 'pair', 'closing']).default('none'),
 });
 
 const originSchema = z
