@@ -15,7 +15,7 @@ export interface OriginFlags {
 
 /** GLM-4 of April 2025 writes its tool calls as text that no engine's parser reads. */
 const TOOL_CALL_TEXT_MODEL = /glm-4-(9|32)b-0414/i;
-/** GLM-Z1 thinks aloud between `<think>` tags. */
+/** GLM-Z1 thinks aloud up to a `</think>`; its chat template has written the `<think>`. */
 const THINK_TAGS_MODEL = /glm-z1/i;
 
 /** Name of the variable that holds the key of the n-th origin. */
@@ -102,7 +102,7 @@ function originConfig(
         capabilities: model.capabilities,
         ...(model.contextLength === null ? {} : { contextLength: model.contextLength }),
         toolCallText: TOOL_CALL_TEXT_MODEL.test(model.name),
-        thinkTags: THINK_TAGS_MODEL.test(model.name),
+        thinkTags: THINK_TAGS_MODEL.test(model.name) ? 'closing' : 'none',
       },
     ],
     credentials: key === null ? {} : { apiKeySecret: keyName(index) },

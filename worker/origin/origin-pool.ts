@@ -177,7 +177,8 @@ class OriginPool implements OriginBackend {
     if (cause.code === 'overloaded' || cause.retryAfterMs !== null) {
       origin.sawBusy(cause.retryAfterMs);
     }
-    const { code, message, status, retryable, retryAfterMs } = cause;
+    const { code, message, status, retryable } = cause;
+    const retryAfterMs = cause.retryAfterMs ?? (code === 'overloaded' ? origin.busyMs : null);
     return {
       error: new OriginError(code, message, { status, retryable, retryAfterMs, attempts, cause }),
       isWorthRetry,

@@ -9,16 +9,17 @@ export interface SplitText {
 }
 
 /**
- * @param form `pair`: thinking begins with `<think>`, which must be the first thing in the text. `closing`: the chat
- * template has written `<think>` already, the text begins inside.
+ * Thinking begins with `<think>`, which must be the first thing in the text, or, where the chat template has written the
+ * tag already (`closing`), with the text itself.
  */
 export class ThinkTagSplitter {
-  #state: 'start' | 'thinking' | 'after' | 'content';
+  readonly #stateWithoutTag: 'thinking' | 'content';
+  #state: 'start' | 'thinking' | 'after' | 'content' = 'start';
   /** Not given out yet: it may become a tag. */
   #held = '';
 
   constructor(form: 'pair' | 'closing') {
-    this.#state = form === 'pair' ? 'start' : 'thinking';
+    this.#stateWithoutTag = form === 'pair' ? 'content' : 'thinking';
   }
 
   push(text: string): SplitText {
@@ -32,7 +33,7 @@ export class ThinkTagSplitter {
       } else if (OPENING.startsWith(begun)) {
         return { reasoning: '', content: '' };
       } else {
-        this.#state = 'content';
+        this.#state = this.#stateWithoutTag;
       }
     }
     if (this.#state === 'thinking') {
@@ -51,7 +52,8 @@ export class ThinkTagSplitter {
   end(): SplitText {
     const rest = this.#held;
     this.#held = '';
-    return this.#state === 'thinking' ? { reasoning: rest, content: '' } : { reasoning: '', content: rest };
+    const isThinking = this.#state === 'thinking' || (this.#state === 'start' && this.#stateWithoutTag === 'thinking');
+    return isThinking ? { reasoning: rest, content: '' } : { reasoning: '', content: rest };
   }
 
   /** Newlines between thinking and answer belong to neither. */

@@ -49,7 +49,7 @@ describe('attachLocalOrigins', () => {
     expect(origins.map((origin) => origin.models[0])).toMatchObject([
       { public: 'lamina-pro', upstream: 'zai-org/GLM-4-9B-0414', contextLength: 32768, toolCallText: true },
       { upstream: 'tiny', contextLength: 512, toolCallText: false },
-      { upstream: 'glm-z1', thinkTags: true },
+      { upstream: 'glm-z1', thinkTags: 'closing' },
     ]);
     expect(origins.map((origin) => origin.models[0]?.capabilities.includes('image_input'))).toEqual([
       false,
