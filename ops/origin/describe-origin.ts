@@ -17,6 +17,8 @@ export interface DescribedModel {
 export interface DescribedOrigin {
   readonly engine: EngineKind;
   readonly models: readonly DescribedModel[];
+  /** Requests that it works on at the same time; null when it does not say. */
+  readonly concurrency: number | null;
 }
 
 /** Asking for the list of models costs an engine nothing; one that needs longer is not up yet. */
@@ -108,10 +110,20 @@ export async function describeOrigin(url: string, key: string | null): Promise<D
   if (first === undefined) {
     throw new OperatorError('request_failed', `${address} lists no model.`, 'Load one, then try again.');
   }
+  const engine = ENGINE_OF_OWNER[first.owned_by ?? ''] ?? 'openai';
   return {
-    engine: ENGINE_OF_OWNER[first.owned_by ?? ''] ?? 'openai',
+    engine,
     models: parsed.data.data.map(describeModel),
+    concurrency: engine === 'llama.cpp' ? await numSlots(url, key) : null,
   };
+}
+
+/** llama.cpp works on as many requests as it has slots, and keeps the others waiting without telling. */
+async function numSlots(url: string, key: string | null): Promise<number | null> {
+  const init = { headers: bearer(key), signal: AbortSignal.timeout(ANSWER_MS_MAX) };
+  const response = await fetch(`${rootUrl(url)}/props`, init).catch(() => null);
+  const props = z.object({ total_slots: z.number() }).safeParse(parseJson((await response?.text()) ?? ''));
+  return props.success ? props.data.total_slots : null;
 }
 
 function parseJson(text: string): unknown {

@@ -4,7 +4,7 @@ import { PUBLIC_MODELS } from '../../worker/routing/tiers.ts';
 import { OperatorError } from '../support/operator-error.ts';
 import { type Progress, runStep } from '../support/progress.ts';
 import type { AttachedOrigins } from './attached-origins.ts';
-import { type DescribedModel, describeOrigin, type EngineKind, rootUrl } from './describe-origin.ts';
+import { type DescribedModel, type DescribedOrigin, describeOrigin, rootUrl } from './describe-origin.ts';
 
 /** Flags that may be repeated; the n-th key and model name belong to the n-th URL, a single one to all of them. */
 export interface OriginFlags {
@@ -70,10 +70,10 @@ export async function attachLocalOrigins(flags: OriginFlags, progress: Progress)
     const name = valueFor('--origin-model', modelNames, index, urls.length);
     origins.push(
       await runStep(progress, 'Origin', async () => {
-        const { engine, models } = await describeOrigin(url, key);
-        const model = chosenModel(url, models, name);
-        const value = originConfig(index, url, engine, model, key);
-        return { value, outcome: `${model.name} on ${engine}, ${url}` };
+        const origin = await describeOrigin(url, key);
+        const model = chosenModel(url, origin.models, name);
+        const value = originConfig(index, url, origin, model, key);
+        return { value, outcome: `${model.name} on ${origin.engine}, ${url}` };
       }),
     );
     if (key !== null) {
@@ -87,7 +87,7 @@ export async function attachLocalOrigins(flags: OriginFlags, progress: Progress)
 function originConfig(
   index: number,
   url: string,
-  engine: EngineKind,
+  { engine, concurrency }: DescribedOrigin,
   model: DescribedModel,
   key: string | null,
 ): object {
@@ -105,6 +105,7 @@ function originConfig(
         thinkTags: THINK_TAGS_MODEL.test(model.name) ? 'closing' : 'none',
       },
     ],
+    ...(concurrency === null ? {} : { concurrency }),
     credentials: key === null ? {} : { apiKeySecret: keyName(index) },
   };
 }

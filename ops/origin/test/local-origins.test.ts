@@ -27,9 +27,9 @@ let url: string;
 
 beforeAll(async () => {
   server = createServer((request, response) => {
-    const list =
-      request.url === '/v1/models' ? LISTS[request.headers.authorization?.slice('Bearer '.length) ?? ''] : null;
-    response.writeHead(list === undefined ? 401 : 200).end(JSON.stringify(list ?? {}));
+    const list = LISTS[request.headers.authorization?.slice('Bearer '.length) ?? ''];
+    const body = request.url === '/props' ? { total_slots: 3 } : list;
+    response.writeHead(list === undefined ? 401 : 200).end(JSON.stringify(body ?? {}));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -43,7 +43,7 @@ describe('attachLocalOrigins', () => {
     expect(secrets).toEqual({ ORIGIN_1_KEY: 'vllm', ORIGIN_2_KEY: 'llama', ORIGIN_3_KEY: 'other' });
     expect(origins).toMatchObject([
       { id: 'origin-1', url, engine: 'vllm', credentials: { apiKeySecret: 'ORIGIN_1_KEY' } },
-      { id: 'origin-2', url, engine: 'llama.cpp' },
+      { id: 'origin-2', url, engine: 'llama.cpp', concurrency: 3 },
       { id: 'origin-3', url, engine: 'openai' },
     ]);
     expect(origins.map((origin) => origin.models[0])).toMatchObject([
