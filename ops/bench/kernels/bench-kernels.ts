@@ -19,6 +19,8 @@ const ROUND_MS = 25;
 const WARM_UP_MS = 100;
 /** Requests without a call, whose median is what a request costs. */
 const NUM_EMPTY_RUNS = 5;
+/** Multiply-adds for each byte, below which reading could be the limit and the rate of the bytes is told too. */
+const INTENSITY_MAX = 2;
 const GIGA = 1e9;
 
 async function millisecondsOf(runner: KernelRunner, calls: number, nowMs: () => number): Promise<number> {
@@ -84,7 +86,9 @@ export async function benchKernels(options: KernelBenchOptions): Promise<BenchSa
         if (multiplyAdds > 0) {
           add('', multiplyAdds, 'GMAC/s');
         }
-        add(multiplyAdds > 0 ? ': bytes' : '', bytes, 'GB/s');
+        if (multiplyAdds / bytes < INTENSITY_MAX) {
+          add(multiplyAdds > 0 ? ': bytes' : '', bytes, 'GB/s');
+        }
       }
     }
   }
