@@ -6,9 +6,9 @@
  * result depends on the token's own query and its sequence alone, whatever the step holds besides. Keys are read once
  * for all heads, then values once.
  */
-import { exp__simd128 } from './exp';
+import { Exp } from './exp';
 import { scalesOffset, valuesOffset } from './kv-write';
-import { maxLane, sumLanes } from './lanes';
+import { maxLanesF32, maxLanesI32, sumLanes } from './lanes';
 import {
   F32_BYTES,
   KV_QUAD,
@@ -17,23 +17,26 @@ import {
   PAGE_TOKENS_F32_BYTES,
   QUERY_BYTES_PER_DIM,
   QUERY_FACTOR,
-  QUERY_POWER_SUMS,
-  QUERY_SCORE_MAX,
+  QUERY_POWER_SUM,
   QUERY_STATE_BYTES,
   VALUE_QUAD_BYTES,
 } from './layout';
-import { absMax__simd128, inverseScale, quantise4, scaleOf } from './quantise';
+import { absMax__simd128, inverseScale4, loadRound, quantise4, scaleOf4 } from './quantise';
 
 /** Largest magnitude of a query's quants: with the bias, they fill 14 bits. */
 export const QUERY_QUANT_MAX: f32 = 8191;
 /** Added to a query's quants, since a 7-bit half cannot be negative; its share of each dot product is taken off again. */
 const QUERY_BIAS: i32 = 8192;
-/** Softmax weights are not negative and need no bias. */
-export const WEIGHT_QUANT_MAX: f32 = 16383;
+/** Softmax weights are not negative, so 7 bits hold them, with a scale for each page: as exact as the int8 values are. */
+export const WEIGHT_QUANT_MAX: f32 = 127;
 const HALF_BITS: i32 = 7;
 const HALF_MASK: i32 = 0x7f;
 export const PAGE_TABLE_ENTRY_BYTES: usize = 4;
 const VECTOR_BYTES: usize = 16;
+/** In place of a page's scores, 64 bytes: 16 weights of a byte each, then their scale, four times. */
+const WEIGHT_SCALE: usize = 16;
+/** Weights of a page that is not there: zeros. */
+const NO_WEIGHTS = memory.data(32);
 
 /**
  * @param heads f32 `[numHeads][headDim]`: the rotated queries, replaced by the result
@@ -73,39 +76,61 @@ export function f32_kv8_attention__simd128(
       scorePage(to, queries + head * queryBytes, keys, keyBias, headDim);
     }
   }
-  for (let head = 0; head < numHeads; head++) {
-    startSoftmax(queries + head * queryBytes, scores + head * scoresBytes, headDim, length);
-  }
   memory.fill(heads, 0, numHeads * headBytes);
-  for (let page = 0; page < numPages; page++) {
-    const pageAt = headPages + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
+  for (let head = 0; head < numHeads; head++) {
+    const headScores = scores + head * scoresBytes;
+    const state = queries + head * queryBytes + headDim * QUERY_BYTES_PER_DIM;
+    maskScores(headScores, length);
+    weighPages(
+      headScores,
+      state,
+      headPages + scalesOffset(headDim) + PAGE_TOKENS_F32_BYTES,
+      pageBytes,
+      pageTable,
+      numPages,
+    );
+  }
+  for (let page = 0; page < numPages; page += 2) {
+    const values = headPages + valuesOffset(headDim);
+    const first = values + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
+    const hasSecond = page + 1 < numPages;
+    const second = hasSecond ? values + load<u32>(pageTable + (page + 1) * PAGE_TABLE_ENTRY_BYTES) * pageBytes : first;
     for (let head = 0; head < numHeads; head++) {
-      const from = scores + head * scoresBytes + page * PAGE_TOKENS_F32_BYTES;
-      addPage(heads + head * headBytes, queries + head * queryBytes, from, pageAt, headDim);
+      const weights = scores + head * scoresBytes + page * PAGE_TOKENS_F32_BYTES;
+      addValues(
+        heads + head * headBytes,
+        weights,
+        hasSecond ? weights + PAGE_TOKENS_F32_BYTES : NO_WEIGHTS,
+        first,
+        second,
+        headDim,
+      );
     }
   }
   for (let head = 0; head < numHeads; head++) {
     const state = queries + head * queryBytes + headDim * QUERY_BYTES_PER_DIM;
-    divide(heads + head * headBytes, sumLanes(v128.load(state, QUERY_POWER_SUMS)), headDim);
+    divide(heads + head * headBytes, load<f32>(state, QUERY_POWER_SUM), headDim);
   }
 }
 
 /** Writes the halves of a query's quants, and its factor. */
 function quantiseQuery(output: usize, query: usize, headDim: i32, scoreScale: f32): void {
   const largest = absMax__simd128(query, headDim);
-  const inverse = f32x4.splat(inverseScale(largest, QUERY_QUANT_MAX));
+  const quantMax = f32x4.splat(QUERY_QUANT_MAX);
+  const inverse = inverseScale4(largest, quantMax);
+  const round = loadRound();
   for (let dim = 0; dim < headDim; dim += (2 * VECTOR_BYTES) / F32_BYTES) {
     const from = query + dim * F32_BYTES;
     const quants = i16x8.narrow_i32x4_s(
-      quantise4(v128.load(from), inverse),
-      quantise4(v128.load(from, VECTOR_BYTES), inverse),
+      quantise4(v128.load(from), inverse, round),
+      quantise4(v128.load(from, VECTOR_BYTES), inverse, round),
     );
     const biased = i16x8.add(quants, i16x8.splat(<i16>QUERY_BIAS));
     v128.store64_lane(output + dim, narrowHalf(i16x8.shr_u(biased, HALF_BITS)), 0);
     v128.store64_lane(output + headDim + dim, narrowHalf(v128.and(biased, i16x8.splat(<i16>HALF_MASK))), 0);
   }
   const state = output + headDim * QUERY_BYTES_PER_DIM;
-  store<f32>(state, scaleOf(largest, QUERY_QUANT_MAX) * scoreScale, QUERY_FACTOR);
+  store<f32>(state, f32x4.extract_lane(scaleOf4(largest, quantMax), 0) * scoreScale, QUERY_FACTOR);
 }
 
 function narrowHalf(halves: v128): v128 {
@@ -187,48 +212,67 @@ function joinHalves(high: v128, low: v128): v128 {
   return i32x4.add(i32x4.shl(high, HALF_BITS), low);
 }
 
-/** Masks what lies beyond the sequence in its last page, finds the largest score, and clears the sums. */
-function startSoftmax(query: usize, scores: usize, headDim: i32, length: i32): void {
-  let end = scores + length * F32_BYTES;
-  // The rest of the last page holds what earlier owners of the page left there: it must not be seen.
+/** Masks what lies beyond the sequence in its last page: what earlier owners of the page left there must not be seen. */
+function maskScores(scores: usize, length: i32): void {
   for (let position = length; position % PAGE_TOKENS != 0; position++) {
-    store<f32>(end, -Infinity);
-    end += F32_BYTES;
+    store<f32>(scores + position * F32_BYTES, -Infinity);
   }
-  let largest = f32x4.splat(-Infinity);
-  for (let at = scores; at < end; at += VECTOR_BYTES) largest = f32x4.pmax(v128.load(at), largest);
-  const state = query + headDim * QUERY_BYTES_PER_DIM;
-  store<f32>(state, maxLane(largest), QUERY_SCORE_MAX);
-  v128.store(state, f32x4.splat(0), QUERY_POWER_SUMS);
+}
+
+function largestScore(scores: usize, numPages: i32): v128 {
+  let largest0 = f32x4.splat(-Infinity);
+  let largest1 = largest0;
+  for (let at = scores, end = scores + numPages * PAGE_TOKENS_F32_BYTES; at < end; at += PAGE_TOKENS_F32_BYTES) {
+    largest0 = f32x4.pmax(f32x4.pmax(v128.load(at), v128.load(at, VECTOR_BYTES)), largest0);
+    largest1 = f32x4.pmax(f32x4.pmax(v128.load(at, 2 * VECTOR_BYTES), v128.load(at, 3 * VECTOR_BYTES)), largest1);
+  }
+  return maxLanesF32(f32x4.pmax(largest0, largest1));
 }
 
 /**
- * Adds a page's e^(score - largest) * value to `output`, and the powers to the head's sums. The scale of each value goes
- * into its weight, and the page's weights get a scale of their own: a long tail of small weights stays as exact as the
- * large ones are.
+ * Replaces the scores of each page by 16 weights, e^(score - largest) * value scale, of 7 bits, and their scale, which is
+ * the page's own: a long tail of small weights stays as exact as the large ones are. The sum of the powers goes into
+ * the head's state.
  */
-function addPage(output: usize, query: usize, scores: usize, page: usize, headDim: i32): void {
-  const state = query + headDim * QUERY_BYTES_PER_DIM;
-  const largest = v128.load32_splat(state, QUERY_SCORE_MAX);
-  const scales = page + scalesOffset(headDim) + PAGE_TOKENS_F32_BYTES;
-  const power0 = exp__simd128(f32x4.sub(v128.load(scores), largest));
-  const power1 = exp__simd128(f32x4.sub(v128.load(scores, VECTOR_BYTES), largest));
-  const power2 = exp__simd128(f32x4.sub(v128.load(scores, 2 * VECTOR_BYTES), largest));
-  const power3 = exp__simd128(f32x4.sub(v128.load(scores, 3 * VECTOR_BYTES), largest));
-  const sums = f32x4.add(f32x4.add(v128.load(state, QUERY_POWER_SUMS), power0), power1);
-  v128.store(state, f32x4.add(f32x4.add(sums, power2), power3), QUERY_POWER_SUMS);
-  const weight0 = weigh(power0, v128.load(scales));
-  const weight1 = weigh(power1, v128.load(scales, VECTOR_BYTES));
-  const weight2 = weigh(power2, v128.load(scales, 2 * VECTOR_BYTES));
-  const weight3 = weigh(power3, v128.load(scales, 3 * VECTOR_BYTES));
-  const weightMax = maxLane(f32x4.pmax(f32x4.pmax(weight0, weight1), f32x4.pmax(weight2, weight3)));
-  const inverse = f32x4.splat(inverseScale(weightMax, WEIGHT_QUANT_MAX));
-  const first = i16x8.narrow_i32x4_s(quantise4(weight0, inverse), quantise4(weight1, inverse));
-  const last = i16x8.narrow_i32x4_s(quantise4(weight2, inverse), quantise4(weight3, inverse));
-  const high = i8x16.narrow_i16x8_u(i16x8.shr_u(first, HALF_BITS), i16x8.shr_u(last, HALF_BITS));
-  const mask = i16x8.splat(<i16>HALF_MASK);
-  const low = i8x16.narrow_i16x8_u(v128.and(first, mask), v128.and(last, mask));
-  addValues(output, high, low, scaleOf(weightMax, WEIGHT_QUANT_MAX), page + valuesOffset(headDim), headDim);
+function weighPages(
+  scores: usize,
+  state: usize,
+  scales: usize,
+  pageBytes: usize,
+  pageTable: usize,
+  numPages: i32,
+): void {
+  const largest = largestScore(scores, numPages);
+  const quantMax = f32x4.splat(WEIGHT_QUANT_MAX);
+  const round = loadRound();
+  let sums = f32x4.splat(0);
+  for (let page = 0; page < numPages; page++) {
+    Exp.store__simd128(
+      scores,
+      f32x4.sub(v128.load(scores), largest),
+      f32x4.sub(v128.load(scores, VECTOR_BYTES), largest),
+      f32x4.sub(v128.load(scores, 2 * VECTOR_BYTES), largest),
+      f32x4.sub(v128.load(scores, 3 * VECTOR_BYTES), largest),
+    );
+    const power0 = v128.load(scores);
+    const power1 = v128.load(scores, VECTOR_BYTES);
+    const power2 = v128.load(scores, 2 * VECTOR_BYTES);
+    const power3 = v128.load(scores, 3 * VECTOR_BYTES);
+    sums = f32x4.add(f32x4.add(f32x4.add(f32x4.add(sums, power0), power1), power2), power3);
+    const pageScales = scales + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
+    const weight0 = weigh(power0, v128.load(pageScales));
+    const weight1 = weigh(power1, v128.load(pageScales, VECTOR_BYTES));
+    const weight2 = weigh(power2, v128.load(pageScales, 2 * VECTOR_BYTES));
+    const weight3 = weigh(power3, v128.load(pageScales, 3 * VECTOR_BYTES));
+    const weightMax = maxLanesI32(i32x4.max_s(i32x4.max_s(weight0, weight1), i32x4.max_s(weight2, weight3)));
+    const inverse = inverseScale4(weightMax, quantMax);
+    const first = i16x8.narrow_i32x4_s(quantise4(weight0, inverse, round), quantise4(weight1, inverse, round));
+    const last = i16x8.narrow_i32x4_s(quantise4(weight2, inverse, round), quantise4(weight3, inverse, round));
+    v128.store(scores, i8x16.narrow_i16x8_u(first, last));
+    v128.store(scores, scaleOf4(weightMax, quantMax), WEIGHT_SCALE);
+    scores += PAGE_TOKENS_F32_BYTES;
+  }
+  store<f32>(state, sumLanes(sums), QUERY_POWER_SUM);
 }
 
 /** The scale of a masked position may be anything, NaN included. */
@@ -236,33 +280,41 @@ function weigh(power: v128, scales: v128): v128 {
   return v128.and(f32x4.mul(power, scales), f32x4.ne(power, f32x4.splat(0)));
 }
 
-/** `high` and `low` hold the halves of 16 tokens' weights. The integer sum is below 16 * 16383 * 127 < 2^25. */
-function addValues(output: usize, high: v128, low: v128, factor: f32, values: usize, headDim: i32): void {
-  const high0 = i8x16.shuffle(high, high, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
-  const high1 = i8x16.shuffle(high, high, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
-  const high2 = i8x16.shuffle(high, high, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11);
-  const high3 = i8x16.shuffle(high, high, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15);
-  const low0 = i8x16.shuffle(low, low, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
-  const low1 = i8x16.shuffle(low, low, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
-  const low2 = i8x16.shuffle(low, low, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11);
-  const low3 = i8x16.shuffle(low, low, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15);
-  const factors = f32x4.splat(factor);
+/**
+ * Adds two pages' weighted values to `output`, the first page's first. A page's integer sum is below 16 * 127 * 128 <
+ * 2^18.
+ */
+function addValues(
+  output: usize,
+  firstWeights: usize,
+  secondWeights: usize,
+  first: usize,
+  second: usize,
+  headDim: i32,
+): void {
+  const first0 = v128.load32_splat(firstWeights);
+  const first1 = v128.load32_splat(firstWeights, 4);
+  const first2 = v128.load32_splat(firstWeights, 8);
+  const first3 = v128.load32_splat(firstWeights, 12);
+  const second0 = v128.load32_splat(secondWeights);
+  const second1 = v128.load32_splat(secondWeights, 4);
+  const second2 = v128.load32_splat(secondWeights, 8);
+  const second3 = v128.load32_splat(secondWeights, 12);
+  const firstScale = v128.load(firstWeights, WEIGHT_SCALE);
+  const secondScale = v128.load(secondWeights, WEIGHT_SCALE);
   for (let quad = 0, end = headDim / KV_QUAD; quad < end; quad++) {
-    const values0 = v128.load(values);
-    const values1 = v128.load(values, VALUE_QUAD_BYTES);
-    const values2 = v128.load(values, 2 * VALUE_QUAD_BYTES);
-    const values3 = v128.load(values, 3 * VALUE_QUAD_BYTES);
-    let dotHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(values0, high0, i32x4.splat(0));
-    let dotLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(values0, low0, i32x4.splat(0));
-    dotHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(values1, high1, dotHigh);
-    dotLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(values1, low1, dotLow);
-    dotHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(values2, high2, dotHigh);
-    dotLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(values2, low2, dotLow);
-    dotHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(values3, high3, dotHigh);
-    dotLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(values3, low3, dotLow);
-    const sum = f32x4.mul(f32x4.convert_i32x4_s(joinHalves(dotHigh, dotLow)), factors);
-    v128.store(output, f32x4.add(v128.load(output), sum));
-    values += KV_QUAD_BYTES;
+    let dotFirst = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(first), first0, i32x4.splat(0));
+    let dotSecond = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(second), second0, i32x4.splat(0));
+    dotFirst = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(first, VALUE_QUAD_BYTES), first1, dotFirst);
+    dotSecond = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(second, VALUE_QUAD_BYTES), second1, dotSecond);
+    dotFirst = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(first, 2 * VALUE_QUAD_BYTES), first2, dotFirst);
+    dotSecond = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(second, 2 * VALUE_QUAD_BYTES), second2, dotSecond);
+    dotFirst = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(first, 3 * VALUE_QUAD_BYTES), first3, dotFirst);
+    dotSecond = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(second, 3 * VALUE_QUAD_BYTES), second3, dotSecond);
+    const sum = f32x4.add(v128.load(output), f32x4.mul(f32x4.convert_i32x4_s(dotFirst), firstScale));
+    v128.store(output, f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(dotSecond), secondScale)));
+    first += KV_QUAD_BYTES;
+    second += KV_QUAD_BYTES;
     output += VECTOR_BYTES;
   }
 }

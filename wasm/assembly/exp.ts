@@ -25,22 +25,90 @@ const ROUND: f32 = 12582912;
 /** What makes those low bits the exponent field of 2^n; shifting drops the rest. */
 const EXPONENT_OFFSET: i32 = F32_EXPONENT_BIAS - 0x4b400000;
 
-export function exp__simd128(input: v128): v128 {
-  // In this order of arguments, `pmin` and `pmax` let NaN through; they are one instruction, `min` and `max` are many.
-  const x = f32x4.pmin(f32x4.pmax(input, f32x4.splat(X_MIN)), f32x4.splat(X_MAX));
-  const rounded = f32x4.add(f32x4.mul(x, f32x4.splat(LOG2_E)), f32x4.splat(ROUND));
-  const n = f32x4.sub(rounded, f32x4.splat(ROUND));
-  const remainder = f32x4.sub(x, f32x4.mul(n, f32x4.splat(LN2_HIGH)));
-  const r = f32x4.sub(remainder, f32x4.mul(n, f32x4.splat(LN2_LOW)));
-  let p = f32x4.splat(C0);
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(C1));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(C2));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(C3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(C4));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(C5));
-  p = f32x4.add(f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r), f32x4.splat(1));
-  const power = i32x4.shl(i32x4.add(rounded, i32x4.splat(EXPONENT_OFFSET)), F32_MANTISSA_BITS);
-  return v128.andnot(f32x4.mul(p, power), f32x4.lt(input, f32x4.splat(X_MIN)));
+/**
+ * What the SIMD body takes from memory. A vector constant in the code is made anew by V8 at every use, in three
+ * instructions of which one crosses from the integer side; a load that fills all lanes is one.
+ */
+const CONSTANTS = memory.data<f32>([X_MIN, X_MAX, LOG2_E, ROUND, LN2_HIGH, LN2_LOW, C0, C1, C2, C3, C4, C5, 1]);
+const VECTOR_BYTES: usize = 16;
+/** Of the 16 f32 that one call of the SIMD body takes. */
+export const EXP_BYTES: usize = 64;
+
+/** Inline functions are static methods here, since TypeScript's grammar has decorators on class members only. */
+export class Exp {
+  /**
+   * Stores e^x of four vectors one after the other. They take each step together: one alone waits for the result of every
+   * step, and a processor does not look far enough ahead to fill the gaps.
+   */
+  @inline
+  static store__simd128(output: usize, input0: v128, input1: v128, input2: v128, input3: v128): void {
+    const xMin = v128.load32_splat(CONSTANTS);
+    const xMax = v128.load32_splat(CONSTANTS, 4);
+    // In this order of arguments, `pmin` and `pmax` let NaN through; they are one instruction, `min` and `max` are many.
+    const x0 = f32x4.pmin(f32x4.pmax(input0, xMin), xMax);
+    const x1 = f32x4.pmin(f32x4.pmax(input1, xMin), xMax);
+    const x2 = f32x4.pmin(f32x4.pmax(input2, xMin), xMax);
+    const x3 = f32x4.pmin(f32x4.pmax(input3, xMin), xMax);
+    const log2e = v128.load32_splat(CONSTANTS, 8);
+    const round = v128.load32_splat(CONSTANTS, 12);
+    const rounded0 = f32x4.add(f32x4.mul(x0, log2e), round);
+    const rounded1 = f32x4.add(f32x4.mul(x1, log2e), round);
+    const rounded2 = f32x4.add(f32x4.mul(x2, log2e), round);
+    const rounded3 = f32x4.add(f32x4.mul(x3, log2e), round);
+    const ln2High = v128.load32_splat(CONSTANTS, 16);
+    const ln2Low = v128.load32_splat(CONSTANTS, 20);
+    const r0 = Exp.remainder(x0, f32x4.sub(rounded0, round), ln2High, ln2Low);
+    const r1 = Exp.remainder(x1, f32x4.sub(rounded1, round), ln2High, ln2Low);
+    const r2 = Exp.remainder(x2, f32x4.sub(rounded2, round), ln2High, ln2Low);
+    const r3 = Exp.remainder(x3, f32x4.sub(rounded3, round), ln2High, ln2Low);
+    const c0 = v128.load32_splat(CONSTANTS, 24);
+    const c1 = v128.load32_splat(CONSTANTS, 28);
+    let p0 = f32x4.add(f32x4.mul(c0, r0), c1);
+    let p1 = f32x4.add(f32x4.mul(c0, r1), c1);
+    let p2 = f32x4.add(f32x4.mul(c0, r2), c1);
+    let p3 = f32x4.add(f32x4.mul(c0, r3), c1);
+    const c2 = v128.load32_splat(CONSTANTS, 32);
+    p0 = f32x4.add(f32x4.mul(p0, r0), c2);
+    p1 = f32x4.add(f32x4.mul(p1, r1), c2);
+    p2 = f32x4.add(f32x4.mul(p2, r2), c2);
+    p3 = f32x4.add(f32x4.mul(p3, r3), c2);
+    const c3 = v128.load32_splat(CONSTANTS, 36);
+    p0 = f32x4.add(f32x4.mul(p0, r0), c3);
+    p1 = f32x4.add(f32x4.mul(p1, r1), c3);
+    p2 = f32x4.add(f32x4.mul(p2, r2), c3);
+    p3 = f32x4.add(f32x4.mul(p3, r3), c3);
+    const c4 = v128.load32_splat(CONSTANTS, 40);
+    p0 = f32x4.add(f32x4.mul(p0, r0), c4);
+    p1 = f32x4.add(f32x4.mul(p1, r1), c4);
+    p2 = f32x4.add(f32x4.mul(p2, r2), c4);
+    p3 = f32x4.add(f32x4.mul(p3, r3), c4);
+    const c5 = v128.load32_splat(CONSTANTS, 44);
+    p0 = f32x4.add(f32x4.mul(p0, r0), c5);
+    p1 = f32x4.add(f32x4.mul(p1, r1), c5);
+    p2 = f32x4.add(f32x4.mul(p2, r2), c5);
+    p3 = f32x4.add(f32x4.mul(p3, r3), c5);
+    const one = v128.load32_splat(CONSTANTS, 48);
+    p0 = f32x4.add(f32x4.add(f32x4.mul(p0, f32x4.mul(r0, r0)), r0), one);
+    p1 = f32x4.add(f32x4.add(f32x4.mul(p1, f32x4.mul(r1, r1)), r1), one);
+    p2 = f32x4.add(f32x4.add(f32x4.mul(p2, f32x4.mul(r2, r2)), r2), one);
+    p3 = f32x4.add(f32x4.add(f32x4.mul(p3, f32x4.mul(r3, r3)), r3), one);
+    v128.store(output, Exp.scale(p0, rounded0, input0, xMin));
+    v128.store(output, Exp.scale(p1, rounded1, input1, xMin), VECTOR_BYTES);
+    v128.store(output, Exp.scale(p2, rounded2, input2, xMin), 2 * VECTOR_BYTES);
+    v128.store(output, Exp.scale(p3, rounded3, input3, xMin), 3 * VECTOR_BYTES);
+  }
+
+  @inline
+  static remainder(x: v128, n: v128, ln2High: v128, ln2Low: v128): v128 {
+    return f32x4.sub(f32x4.sub(x, f32x4.mul(n, ln2High)), f32x4.mul(n, ln2Low));
+  }
+
+  /** p * 2^n, where the low bits of `rounded` are n; 0 for an input below `xMin`. */
+  @inline
+  static scale(p: v128, rounded: v128, input: v128, xMin: v128): v128 {
+    const power = i32x4.shl(i32x4.add(rounded, i32x4.splat(EXPONENT_OFFSET)), F32_MANTISSA_BITS);
+    return v128.andnot(f32x4.mul(p, power), f32x4.lt(input, xMin));
+  }
 }
 
 export function exp__scalar(input: f32): f32 {
@@ -61,10 +129,17 @@ export function exp__scalar(input: f32): f32 {
   return input < X_MIN ? 0 : p * power;
 }
 
-/** e^x of `size` f32 (a multiple of 4): how tests reach the function. */
+/** e^x of `size` f32 (a multiple of 16): how tests reach the function. */
 export function f32_exp__simd128(output: usize, input: usize, size: i32): void {
-  for (let at: usize = 0, end: usize = size * sizeof<f32>(); at < end; at += sizeof<v128>()) {
-    v128.store(output + at, exp__simd128(v128.load(input + at)));
+  for (let at: usize = 0, end: usize = size * sizeof<f32>(); at < end; at += EXP_BYTES) {
+    const from = input + at;
+    Exp.store__simd128(
+      output + at,
+      v128.load(from),
+      v128.load(from, VECTOR_BYTES),
+      v128.load(from, 2 * VECTOR_BYTES),
+      v128.load(from, 3 * VECTOR_BYTES),
+    );
   }
 }
 

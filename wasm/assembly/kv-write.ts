@@ -2,7 +2,19 @@
  * Quantises one token's key and value of one head to int8, each with an f32 scale, and writes them into their page. The
  * page's layout puts next to each other what one vector of the attention kernel reads: see docs/kernels.md.
  */
-import { absMax__scalar, absMax__simd128, inverseScale, QUANT8_MAX, quantise1, quantise16, scaleOf } from './quantise';
+import {
+  absMax__scalar,
+  absMax__simd128,
+  inverseScale,
+  inverseScale4,
+  loadQuant8Max,
+  loadRound,
+  QUANT8_MAX,
+  quantise1,
+  quantise16,
+  scaleOf,
+  scaleOf4,
+} from './quantise';
 import {
   F32_BYTES,
   KV_HEAD_BYTES_PER_DIM,
@@ -35,17 +47,19 @@ export function scalesOffset(headDim: i32): usize {
  */
 export function f32_kv8_write__simd128(page: usize, slot: i32, key: usize, value: usize, headDim: i32): void {
   const scales = page + scalesOffset(headDim) + slot * F32_BYTES;
+  const round = loadRound();
+  const quantMax = loadQuant8Max();
   const keyMax = absMax__simd128(key, headDim);
   const valueMax = absMax__simd128(value, headDim);
-  store<f32>(scales, scaleOf(keyMax, QUANT8_MAX));
-  store<f32>(scales + PAGE_TOKENS_F32_BYTES, scaleOf(valueMax, QUANT8_MAX));
-  const keyInverse = f32x4.splat(inverseScale(keyMax, QUANT8_MAX));
-  const valueInverse = f32x4.splat(inverseScale(valueMax, QUANT8_MAX));
+  v128.store32_lane(scales, scaleOf4(keyMax, quantMax), 0);
+  v128.store32_lane(scales, scaleOf4(valueMax, quantMax), 0, PAGE_TOKENS_F32_BYTES);
+  const keyInverse = inverseScale4(keyMax, quantMax);
+  const valueInverse = inverseScale4(valueMax, quantMax);
   let keyAt = page + slot * KV_QUAD;
   let valueAt = page + valuesOffset(headDim) + (slot / KV_QUAD) * VALUE_QUAD_BYTES + (slot % KV_QUAD);
   for (let dim = 0; dim < headDim; dim += DIMS_PER_VECTOR) {
-    storeKeys(keyAt, quantise16(key + dim * F32_BYTES, keyInverse));
-    storeValues(valueAt, quantise16(value + dim * F32_BYTES, valueInverse));
+    storeKeys(keyAt, quantise16(key + dim * F32_BYTES, keyInverse, round));
+    storeValues(valueAt, quantise16(value + dim * F32_BYTES, valueInverse, round));
     keyAt += QUADS_PER_VECTOR * KV_QUAD_BYTES;
     valueAt += QUADS_PER_VECTOR * KV_QUAD_BYTES;
   }

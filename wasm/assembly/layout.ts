@@ -68,11 +68,9 @@ export const KV_HEAD_BYTES_PER_DIM = PAGE_TOKENS * 2;
 export const QUERY_BYTES_PER_DIM = 2;
 /** f32: from a dot product with quants of keys to a score, but for the key's scale. */
 export const QUERY_FACTOR = 0;
-/** f32: the largest score. */
-export const QUERY_SCORE_MAX = 4;
-/** Four f32: sums of e^(score - largest), of every fourth position. */
-export const QUERY_POWER_SUMS = 16;
-export const QUERY_STATE_BYTES = 32;
+/** f32: sum of e^(score - largest). */
+export const QUERY_POWER_SUM = 4;
+export const QUERY_STATE_BYTES = 16;
 /** After the last head: what the bias of the queries adds to the dot product with each key of a page, i32. */
 export const KEY_BIAS_BYTES = PAGE_TOKENS * 4;
 
@@ -140,4 +138,4 @@ export const TOKEN_BYTES = 8;
 // Memory =============================================================================================================
 
 /** Where the host's arena starts; the compiler's own static data lies below. */
-export const ARENA_BASE = 1024;
+export const ARENA_BASE = 2048;

@@ -4,7 +4,7 @@
  * the scale's term before the minimum's. So a row's result depends on nothing but its own token and weights: any number
  * of tokens in a call gives the same bits.
  */
-import { decodeF16, decodeF16x4 } from './f16';
+import { decodeF16, decodeF16x4, loadF16BiasCorrection, loadF16Mask } from './f16';
 import {
   F32_BYTES,
   GROUP_COLS,
@@ -24,6 +24,8 @@ import {
 const TOKENS_MAX: i32 = 4;
 const NIBBLE_BITS: i32 = 4;
 const NIBBLE_MASK: i32 = 0x0f;
+/** In memory, for a reason given in `exp.ts`. */
+const NIBBLE_MASKS = memory.data<u8>([0x0f]);
 /** Bytes of four rows' f16 or f32, half a tile. */
 const HALF_F16_BYTES: usize = 8;
 const HALF_F32_BYTES: usize = 16;
@@ -44,7 +46,9 @@ class Tile {
     weights: usize,
     numGroups: i32,
   ): void {
-    const mask = i8x16.splat(<i8>NIBBLE_MASK);
+    const mask = v128.load8_splat(NIBBLE_MASKS);
+    const f16Mask = loadF16Mask();
+    const f16Correction = loadF16BiasCorrection();
     let low0 = f32x4.splat(0);
     let high0 = f32x4.splat(0);
     let low1 = f32x4.splat(0);
@@ -90,10 +94,10 @@ class Tile {
           dotHigh3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants3, high, dotHigh3);
         }
       }
-      const scaleLow = decodeF16x4(record + QB4W_SCALES_OFFSET);
-      const scaleHigh = decodeF16x4(record + QB4W_SCALES_OFFSET + HALF_F16_BYTES);
-      const minimumLow = decodeF16x4(record + QB4W_MINIMA_OFFSET);
-      const minimumHigh = decodeF16x4(record + QB4W_MINIMA_OFFSET + HALF_F16_BYTES);
+      const scaleLow = decodeF16x4(record + QB4W_SCALES_OFFSET, f16Mask, f16Correction);
+      const scaleHigh = decodeF16x4(record + QB4W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
+      const minimumLow = decodeF16x4(record + QB4W_MINIMA_OFFSET, f16Mask, f16Correction);
+      const minimumHigh = decodeF16x4(record + QB4W_MINIMA_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
       low0 = Tile.addGroup(low0, dotLow0, scaleLow, minimumLow, token0);
       high0 = Tile.addGroup(high0, dotHigh0, scaleHigh, minimumHigh, token0);
       if (numTokens > 1) {

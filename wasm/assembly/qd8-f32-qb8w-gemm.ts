@@ -3,7 +3,7 @@
  * activations and qb8w weights, for the LM head. The relaxed dot product is exact only if one operand has 7 bits; here
  * that is the activations, as two dot products: one with the positive quants, minus one with the negative.
  */
-import { decodeF16, decodeF16x4 } from './f16';
+import { decodeF16, decodeF16x4, loadF16BiasCorrection, loadF16Mask } from './f16';
 import {
   F32_BYTES,
   GROUP_COLS,
@@ -36,6 +36,8 @@ class Tile {
     weights: usize,
     numGroups: i32,
   ): void {
+    const f16Mask = loadF16Mask();
+    const f16Correction = loadF16BiasCorrection();
     let low0 = f32x4.splat(0);
     let high0 = f32x4.splat(0);
     let low1 = f32x4.splat(0);
@@ -70,8 +72,8 @@ class Tile {
           negativeHigh1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(high, negative1, negativeHigh1);
         }
       }
-      const scaleLow = decodeF16x4(record + QB8W_SCALES_OFFSET);
-      const scaleHigh = decodeF16x4(record + QB8W_SCALES_OFFSET + HALF_F16_BYTES);
+      const scaleLow = decodeF16x4(record + QB8W_SCALES_OFFSET, f16Mask, f16Correction);
+      const scaleHigh = decodeF16x4(record + QB8W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
       low0 = Tile.addGroup(low0, positiveLow0, negativeLow0, scaleLow, token0);
       high0 = Tile.addGroup(high0, positiveHigh0, negativeHigh0, scaleHigh, token0);
       if (numTokens > 1) {

@@ -12,7 +12,7 @@ import {
   QD8_SPLIT_SCALE_OFFSET,
   QD8_SUM_OFFSET,
 } from './layout';
-import { maxLane, sumLanesI32 } from './lanes';
+import { maxLanesI32, sumLanesI32 } from './lanes';
 
 export const QUANT8_MAX: f32 = 127;
 /** Below this, 127 / magnitude could overflow. No activation that matters is anywhere near. */
@@ -31,15 +31,29 @@ const MAGNITUDE_MASK: i32 = 0x7fffffff;
  */
 const ROUND: f32 = 12582912;
 const ROUND_BITS: i32 = 0x4b400000;
+/** What SIMD bodies take from memory, for the reason that `exp.ts` gives; the first is `ROUND` and `ROUND_BITS` alike. */
+const CONSTANTS = memory.data<f32>([ROUND, QUANT8_MAX, ABS_MIN]);
 
-/** Largest magnitude of `size` f32 (a multiple of 4). NaN if there is one. */
-export function absMax__simd128(input: usize, size: i32): f32 {
+export function loadRound(): v128 {
+  return v128.load32_splat(CONSTANTS);
+}
+
+export function loadQuant8Max(): v128 {
+  return v128.load32_splat(CONSTANTS, 4);
+}
+
+function loadAbsMin(): v128 {
+  return v128.load32_splat(CONSTANTS, 8);
+}
+
+/** Largest magnitude of `size` f32 (a multiple of 4), in every lane. NaN if there is one. */
+export function absMax__simd128(input: usize, size: i32): v128 {
   const mask = i32x4.splat(MAGNITUDE_MASK);
   let largest = i32x4.splat(0);
   for (let at: usize = 0, end: usize = size * F32_BYTES; at < end; at += VECTOR_BYTES) {
     largest = i32x4.max_s(largest, v128.and(v128.load(input + at), mask));
   }
-  return maxLane(largest);
+  return maxLanesI32(largest);
 }
 
 export function absMax__scalar(input: usize, size: i32): f32 {
@@ -60,9 +74,19 @@ export function scaleOf(largest: f32, quantMax: f32): f32 {
   return largest < ABS_MIN ? 0 : largest / quantMax;
 }
 
-/** Four f32, of magnitude below 2^22 once scaled, as i32 quants. */
-export function quantise4(values: v128, inverse: v128): v128 {
-  return i32x4.sub(f32x4.add(f32x4.mul(values, inverse), f32x4.splat(ROUND)), i32x4.splat(ROUND_BITS));
+/** `inverseScale` in every lane. */
+export function inverseScale4(largest: v128, quantMax: v128): v128 {
+  return v128.andnot(f32x4.div(quantMax, largest), f32x4.lt(largest, loadAbsMin()));
+}
+
+/** `scaleOf` in every lane. */
+export function scaleOf4(largest: v128, quantMax: v128): v128 {
+  return v128.andnot(f32x4.div(largest, quantMax), f32x4.lt(largest, loadAbsMin()));
+}
+
+/** Four f32, of magnitude below 2^22 once scaled, as i32 quants. `round` is what `loadRound` gives. */
+export function quantise4(values: v128, inverse: v128, round: v128): v128 {
+  return i32x4.sub(f32x4.add(f32x4.mul(values, inverse), round), round);
 }
 
 export function quantise1(value: f32, inverse: f32): i32 {
@@ -70,26 +94,28 @@ export function quantise1(value: f32, inverse: f32): i32 {
 }
 
 /** Sixteen f32 as int8 quants. */
-export function quantise16(input: usize, inverse: v128): v128 {
+export function quantise16(input: usize, inverse: v128, round: v128): v128 {
   const low = i16x8.narrow_i32x4_s(
-    quantise4(v128.load(input), inverse),
-    quantise4(v128.load(input, VECTOR_BYTES), inverse),
+    quantise4(v128.load(input), inverse, round),
+    quantise4(v128.load(input, VECTOR_BYTES), inverse, round),
   );
   const high = i16x8.narrow_i32x4_s(
-    quantise4(v128.load(input, 2 * VECTOR_BYTES), inverse),
-    quantise4(v128.load(input, 3 * VECTOR_BYTES), inverse),
+    quantise4(v128.load(input, 2 * VECTOR_BYTES), inverse, round),
+    quantise4(v128.load(input, 3 * VECTOR_BYTES), inverse, round),
   );
   return i8x16.narrow_i16x8_s(low, high);
 }
 
 /** f32 `[size]` to qd8; `size` a multiple of 32. */
 export function f32_qd8_quantise__simd128(output: usize, input: usize, size: i32): void {
+  const round = loadRound();
+  const quantMax = loadQuant8Max();
   for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
     const largest = absMax__simd128(input, GROUP_COLS);
-    const inverse = f32x4.splat(inverseScale(largest, QUANT8_MAX));
-    const scale = scaleOf(largest, QUANT8_MAX);
-    const low = quantise16(input, inverse);
-    const high = quantise16(input + 4 * VECTOR_BYTES, inverse);
+    const inverse = inverseScale4(largest, quantMax);
+    const scale = f32x4.extract_lane(scaleOf4(largest, quantMax), 0);
+    const low = quantise16(input, inverse, round);
+    const high = quantise16(input + 4 * VECTOR_BYTES, inverse, round);
     v128.store(output, low);
     v128.store(output, high, VECTOR_BYTES);
     const pairs = i16x8.add(i16x8.extadd_pairwise_i8x16_s(low), i16x8.extadd_pairwise_i8x16_s(high));
@@ -122,15 +148,17 @@ export function f32_qd8_quantise__scalar(output: usize, input: usize, size: i32)
 /** f32 `[size]` to sign-split qd8; `size` a multiple of 32. */
 export function f32_qd8_quantise_split__simd128(output: usize, input: usize, size: i32): void {
   const zero = i8x16.splat(0);
+  const round = loadRound();
+  const quantMax = loadQuant8Max();
   for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
     const largest = absMax__simd128(input, GROUP_COLS);
-    const inverse = f32x4.splat(inverseScale(largest, QUANT8_MAX));
+    const inverse = inverseScale4(largest, quantMax);
     for (let half = 0; half < GROUP_COLS; half += QUANTS_PER_VECTOR) {
-      const quants = quantise16(input + half * F32_BYTES, inverse);
+      const quants = quantise16(input + half * F32_BYTES, inverse, round);
       v128.store(output + half, i8x16.max_s(quants, zero));
       v128.store(output + half, i8x16.max_s(i8x16.neg(quants), zero), QD8_SPLIT_NEGATIVE_OFFSET);
     }
-    store<f32>(output, scaleOf(largest, QUANT8_MAX), QD8_SPLIT_SCALE_OFFSET);
+    store<f32>(output, f32x4.extract_lane(scaleOf4(largest, quantMax), 0), QD8_SPLIT_SCALE_OFFSET);
     input += VECTORS_PER_GROUP * VECTOR_BYTES;
     output += QD8_SPLIT_GROUP_BYTES;
   }

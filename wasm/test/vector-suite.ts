@@ -17,6 +17,8 @@ import { randomQb8w } from './random-model.ts';
 import { Random } from './random.ts';
 
 const SIZES = [4, 8, 12, 16, 20, 28, 32, 36, 64, 96, 160, 576, 1536];
+/** Of the kernels that compute powers, 16 at a time. */
+const POWER_SIZES = SIZES.filter((size) => size % 16 === 0);
 const GROUPED_SIZES = SIZES.filter((size) => size % GROUP_COLS === 0);
 const HEAD_DIMS = [16, 32, 48, 64, 80, 96, 128];
 const SEED = 6007;
@@ -61,7 +63,9 @@ function expSuite(module: WebAssembly.Module): void {
     });
 
     it('is 1 at 0, 0 far below, finite far above, NaN for NaN', () => {
-      const results = run(Float32Array.of(0, -0, -87.5, -1e30, -Infinity, 89, Infinity, NaN));
+      const inputs = new Float32Array(16);
+      inputs.set([0, -0, -87.5, -1e30, -Infinity, 89, Infinity, NaN]);
+      const results = run(inputs);
       expect([...results.subarray(0, 5)]).toEqual([1, 1, 0, 0, 0]);
       expect(results[5]).toBe(results[6]);
       expect(results[5]).toBeGreaterThan(2e38);
@@ -81,7 +85,7 @@ function elementwiseSuite(module: WebAssembly.Module): void {
     expect([...bench.floats(sum)]).toEqual([...a].map((value, index) => Math.fround(value + (b[index] ?? 0))));
   });
 
-  it.each(SIZES)('f32_swiglu of %i', (size) => {
+  it.each(POWER_SIZES)('f32_swiglu of %i', (size) => {
     const random = new Random(SEED + size);
     const gate = randomFloats(size, random, 4);
     gate.set([0, -100, 100, -20]);
