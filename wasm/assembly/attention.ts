@@ -27,16 +27,15 @@ import { absMax__simd128, inverseScale4, loadRound, quantise4, scaleOf4 } from '
 export const QUERY_QUANT_MAX: f32 = 8191;
 /** Added to a query's quants, since a 7-bit half cannot be negative; its share of each dot product is taken off again. */
 const QUERY_BIAS: i32 = 8192;
-/** Softmax weights are not negative, so 7 bits hold them, with a scale for each page: as exact as the int8 values are. */
-export const WEIGHT_QUANT_MAX: f32 = 127;
+/** Softmax weights are not negative and need no bias. */
+export const WEIGHT_QUANT_MAX: f32 = 16383;
 const HALF_BITS: i32 = 7;
 const HALF_MASK: i32 = 0x7f;
 export const PAGE_TABLE_ENTRY_BYTES: usize = 4;
 const VECTOR_BYTES: usize = 16;
-/** In place of a page's scores, 64 bytes: 16 weights of a byte each, then their scale, four times. */
-const WEIGHT_SCALE: usize = 16;
-/** Weights of a page that is not there: zeros. */
-const NO_WEIGHTS = memory.data(32);
+/** In place of a page's scores, 64 bytes: the high halves of 16 weights, their low halves, their scale four times. */
+const WEIGHT_LOW: usize = 16;
+const WEIGHT_SCALE: usize = 32;
 
 /**
  * @param heads f32 `[numHeads][headDim]`: the rotated queries, replaced by the result
@@ -90,21 +89,11 @@ export function f32_kv8_attention__simd128(
       numPages,
     );
   }
-  for (let page = 0; page < numPages; page += 2) {
-    const values = headPages + valuesOffset(headDim);
-    const first = values + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
-    const hasSecond = page + 1 < numPages;
-    const second = hasSecond ? values + load<u32>(pageTable + (page + 1) * PAGE_TABLE_ENTRY_BYTES) * pageBytes : first;
+  for (let page = 0; page < numPages; page++) {
+    const pageAt = headPages + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
     for (let head = 0; head < numHeads; head++) {
       const weights = scores + head * scoresBytes + page * PAGE_TOKENS_F32_BYTES;
-      addValues(
-        heads + head * headBytes,
-        weights,
-        hasSecond ? weights + PAGE_TOKENS_F32_BYTES : NO_WEIGHTS,
-        first,
-        second,
-        headDim,
-      );
+      addValues(heads + head * headBytes, weights, pageAt + valuesOffset(headDim), headDim);
     }
   }
   for (let head = 0; head < numHeads; head++) {
@@ -230,8 +219,8 @@ function largestScore(scores: usize, numPages: i32): v128 {
 }
 
 /**
- * Replaces the scores of each page by 16 weights, e^(score - largest) * value scale, of 7 bits, and their scale, which is
- * the page's own: a long tail of small weights stays as exact as the large ones are. The sum of the powers goes into
+ * Replaces the scores of each page by 16 weights, e^(score - largest) * value scale, and their scale, which is the page's
+ * own: a long tail of small weights stays as exact as the large ones are. The sum of the powers goes into
  * the head's state.
  */
 function weighPages(
@@ -244,6 +233,7 @@ function weighPages(
 ): void {
   const largest = largestScore(scores, numPages);
   const quantMax = f32x4.splat(WEIGHT_QUANT_MAX);
+  const lowMask = i16x8.splat(<i16>HALF_MASK);
   const round = loadRound();
   let sums = f32x4.splat(0);
   for (let page = 0; page < numPages; page++) {
@@ -268,7 +258,9 @@ function weighPages(
     const inverse = inverseScale4(weightMax, quantMax);
     const first = i16x8.narrow_i32x4_s(quantise4(weight0, inverse, round), quantise4(weight1, inverse, round));
     const last = i16x8.narrow_i32x4_s(quantise4(weight2, inverse, round), quantise4(weight3, inverse, round));
-    v128.store(scores, i8x16.narrow_i16x8_u(first, last));
+    const high = i8x16.narrow_i16x8_u(i16x8.shr_u(first, HALF_BITS), i16x8.shr_u(last, HALF_BITS));
+    v128.store(scores, high);
+    v128.store(scores, i8x16.narrow_i16x8_u(v128.and(first, lowMask), v128.and(last, lowMask)), WEIGHT_LOW);
     v128.store(scores, scaleOf4(weightMax, quantMax), WEIGHT_SCALE);
     scores += PAGE_TOKENS_F32_BYTES;
   }
@@ -280,41 +272,33 @@ function weigh(power: v128, scales: v128): v128 {
   return v128.and(f32x4.mul(power, scales), f32x4.ne(power, f32x4.splat(0)));
 }
 
-/**
- * Adds two pages' weighted values to `output`, the first page's first. A page's integer sum is below 16 * 127 * 128 <
- * 2^18.
- */
-function addValues(
-  output: usize,
-  firstWeights: usize,
-  secondWeights: usize,
-  first: usize,
-  second: usize,
-  headDim: i32,
-): void {
-  const first0 = v128.load32_splat(firstWeights);
-  const first1 = v128.load32_splat(firstWeights, 4);
-  const first2 = v128.load32_splat(firstWeights, 8);
-  const first3 = v128.load32_splat(firstWeights, 12);
-  const second0 = v128.load32_splat(secondWeights);
-  const second1 = v128.load32_splat(secondWeights, 4);
-  const second2 = v128.load32_splat(secondWeights, 8);
-  const second3 = v128.load32_splat(secondWeights, 12);
-  const firstScale = v128.load(firstWeights, WEIGHT_SCALE);
-  const secondScale = v128.load(secondWeights, WEIGHT_SCALE);
+/** Adds a page's weighted values to `output`. The integer sum is below 16 * 16383 * 127 < 2^25. */
+function addValues(output: usize, weights: usize, values: usize, headDim: i32): void {
+  const high0 = v128.load32_splat(weights);
+  const high1 = v128.load32_splat(weights, KV_QUAD);
+  const high2 = v128.load32_splat(weights, 2 * KV_QUAD);
+  const high3 = v128.load32_splat(weights, 3 * KV_QUAD);
+  const low0 = v128.load32_splat(weights, WEIGHT_LOW);
+  const low1 = v128.load32_splat(weights, WEIGHT_LOW + KV_QUAD);
+  const low2 = v128.load32_splat(weights, WEIGHT_LOW + 2 * KV_QUAD);
+  const low3 = v128.load32_splat(weights, WEIGHT_LOW + 3 * KV_QUAD);
+  const scale = v128.load(weights, WEIGHT_SCALE);
   for (let quad = 0, end = headDim / KV_QUAD; quad < end; quad++) {
-    let dotFirst = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(first), first0, i32x4.splat(0));
-    let dotSecond = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(second), second0, i32x4.splat(0));
-    dotFirst = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(first, VALUE_QUAD_BYTES), first1, dotFirst);
-    dotSecond = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(second, VALUE_QUAD_BYTES), second1, dotSecond);
-    dotFirst = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(first, 2 * VALUE_QUAD_BYTES), first2, dotFirst);
-    dotSecond = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(second, 2 * VALUE_QUAD_BYTES), second2, dotSecond);
-    dotFirst = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(first, 3 * VALUE_QUAD_BYTES), first3, dotFirst);
-    dotSecond = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(second, 3 * VALUE_QUAD_BYTES), second3, dotSecond);
-    const sum = f32x4.add(v128.load(output), f32x4.mul(f32x4.convert_i32x4_s(dotFirst), firstScale));
-    v128.store(output, f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(dotSecond), secondScale)));
-    first += KV_QUAD_BYTES;
-    second += KV_QUAD_BYTES;
+    const values0 = v128.load(values);
+    const values1 = v128.load(values, VALUE_QUAD_BYTES);
+    const values2 = v128.load(values, 2 * VALUE_QUAD_BYTES);
+    const values3 = v128.load(values, 3 * VALUE_QUAD_BYTES);
+    let dotHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(values0, high0, i32x4.splat(0));
+    let dotLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(values0, low0, i32x4.splat(0));
+    dotHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(values1, high1, dotHigh);
+    dotLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(values1, low1, dotLow);
+    dotHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(values2, high2, dotHigh);
+    dotLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(values2, low2, dotLow);
+    dotHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(values3, high3, dotHigh);
+    dotLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(values3, low3, dotLow);
+    const sum = f32x4.mul(f32x4.convert_i32x4_s(joinHalves(dotHigh, dotLow)), scale);
+    v128.store(output, f32x4.add(v128.load(output), sum));
+    values += KV_QUAD_BYTES;
     output += VECTOR_BYTES;
   }
 }

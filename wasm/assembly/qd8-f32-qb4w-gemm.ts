@@ -124,6 +124,46 @@ class Tile {
     if (numTokens > 3) Tile.store(output + 3 * outputStride, low3, high3);
   }
 
+  /**
+   * One tile of 8 rows for one token. Sums of even and of odd quads are kept apart, since a chain of 8 dot products would
+   * take longer than reading the weights does; integers may be added in any order.
+   */
+  static multiplyOne(output: usize, activations: usize, weights: usize, numGroups: i32): void {
+    const mask = v128.load8_splat(NIBBLE_MASKS);
+    const f16Mask = loadF16Mask();
+    const f16Correction = loadF16BiasCorrection();
+    let low = f32x4.splat(0);
+    let high = f32x4.splat(0);
+    for (let end = weights + numGroups * QB4W_RECORD_BYTES; weights < end; weights += QB4W_RECORD_BYTES) {
+      let evenLow = i32x4.splat(0);
+      let evenHigh = i32x4.splat(0);
+      let oddLow = i32x4.splat(0);
+      let oddHigh = i32x4.splat(0);
+      for (let quad = 0; quad < QUADS_PER_GROUP; quad += 2) {
+        const at = weights + quad * QB4W_QUAD_BYTES;
+        const quants = activations + quad * QUAD_COLS;
+        const even = v128.load(at);
+        const odd = v128.load(at, QB4W_QUAD_BYTES);
+        const evenQuants = v128.load32_splat(quants);
+        const oddQuants = v128.load32_splat(quants, QUAD_COLS);
+        evenLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(evenQuants, v128.and(even, mask), evenLow);
+        oddLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(oddQuants, v128.and(odd, mask), oddLow);
+        const evenUpper = v128.and(i16x8.shr_u(even, NIBBLE_BITS), mask);
+        const oddUpper = v128.and(i16x8.shr_u(odd, NIBBLE_BITS), mask);
+        evenHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(evenQuants, evenUpper, evenHigh);
+        oddHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(oddQuants, oddUpper, oddHigh);
+      }
+      const scaleLow = decodeF16x4(weights + QB4W_SCALES_OFFSET, f16Mask, f16Correction);
+      const scaleHigh = decodeF16x4(weights + QB4W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
+      const minimumLow = decodeF16x4(weights + QB4W_MINIMA_OFFSET, f16Mask, f16Correction);
+      const minimumHigh = decodeF16x4(weights + QB4W_MINIMA_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
+      low = Tile.addGroup(low, i32x4.add(evenLow, oddLow), scaleLow, minimumLow, activations);
+      high = Tile.addGroup(high, i32x4.add(evenHigh, oddHigh), scaleHigh, minimumHigh, activations);
+      activations += QD8_GROUP_BYTES;
+    }
+    Tile.store(output, low, high);
+  }
+
   @inline
   static addGroup(sum: v128, dot: v128, scale: v128, minimum: v128, activations: usize): v128 {
     const bothScales = f32x4.mul(scale, v128.load32_splat(activations, QD8_SCALE_OFFSET));
@@ -165,7 +205,7 @@ export function qd8_f32_qb4w_gemm__simd128(
       to += TOKENS_MAX * outputStride;
     }
     const numLeft = numTokens - token;
-    if (numLeft == 1) Tile.multiply(1, to, outputStride, from, activationsStride, weights, numGroups);
+    if (numLeft == 1) Tile.multiplyOne(to, from, weights, numGroups);
     else if (numLeft == 2) Tile.multiply(2, to, outputStride, from, activationsStride, weights, numGroups);
     else if (numLeft == 3) Tile.multiply(3, to, outputStride, from, activationsStride, weights, numGroups);
     weights += tileBytes;

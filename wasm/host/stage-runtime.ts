@@ -16,6 +16,10 @@ export type { ArenaPlan } from './arena.ts';
 export type { StepSequence } from './step-writer.ts';
 
 const INDEX_BYTES = 4;
+/** The first call of a kernel runs baseline code and makes V8 compile the optimised; the second finds it, or waits for it. */
+const WARM_UP_STEPS = 2;
+/** One tile of tokens and one more: products for several tokens and for one are functions of their own. */
+const WARM_UP_TOKENS = 5;
 
 export interface StageRuntime {
   readonly options: StageRuntimeOptions;
@@ -27,6 +31,11 @@ export interface StageRuntime {
    */
   weightView(tensorName: string): Uint8Array<ArrayBuffer>;
   weightsReady(): void;
+  /**
+   * Runs a tiny step, so that the first request does not pay for V8's compiling. Leaves rubbish in page 0 and in
+   * `hiddenStates`, so it is allowed before the first `forward` only.
+   */
+  warmUp(): void;
   /** `[numTokensMax, hiddenSize]`: input and output of `forward`. */
   readonly hiddenStates: Float32Array<ArrayBuffer>;
   /** Writes rows of the embedding into `hiddenStates`, starting at row 0. Head only. */
@@ -66,6 +75,7 @@ class WasmStageRuntime implements StageRuntime {
   readonly #indices: Uint32Array;
   readonly #logits: Float32Array<ArrayBuffer>;
   #isReady = false;
+  #hasRun = false;
 
   constructor(module: WebAssembly.Module, options: StageRuntimeOptions) {
     this.options = options;
@@ -97,6 +107,20 @@ class WasmStageRuntime implements StageRuntime {
     this.#isReady = true;
   }
 
+  warmUp(): void {
+    assert(!this.#hasRun, 'warmUp after forward would overwrite a page that may be in use');
+    const numTokens = Math.min(WARM_UP_TOKENS, this.options.numTokensMax, this.options.contextLengthMax);
+    for (let step = 0; step < WARM_UP_STEPS; step++) {
+      if (this.options.isHead) {
+        this.embed(new Uint32Array(numTokens));
+      }
+      this.forward([{ startPosition: 0, numTokens, pageTable: [0] }]);
+      if (this.options.isHead) {
+        this.logits([0]);
+      }
+    }
+  }
+
   embed(tokenIds: ArrayLike<number>): void {
     this.#assertHead('embed');
     this.#writeIndices('token id', tokenIds, this.options.numTokensMax, this.options.config.vocabSize);
@@ -106,6 +130,7 @@ class WasmStageRuntime implements StageRuntime {
   forward(sequences: readonly StepSequence[]): void {
     assert(this.#isReady, 'forward before weightsReady');
     const numTokens = this.#step.write(sequences);
+    this.#hasRun = true;
     this.#kernels.forward_layers(this.#layout.scratch.stage.address, numTokens);
   }
 

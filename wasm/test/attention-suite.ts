@@ -21,7 +21,7 @@ const NUM_HEADS = [1, 2, 3, 4, 5, 7, 8, 9];
 const LENGTHS = [1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 63, 100];
 const SEED = 4241;
 const QUERY_QUANT_MAX = 8191;
-const WEIGHT_QUANT_MAX = 127;
+const WEIGHT_QUANT_MAX = 16383;
 /** What a page may hold where no token was written: bytes of an earlier owner, read as f32 a NaN. */
 const STALE = 0xff;
 

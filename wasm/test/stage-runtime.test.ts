@@ -198,3 +198,37 @@ describe('a step', () => {
     expect(() => runtime.pageView(9)).toThrow('page 9');
   });
 });
+
+describe('warm-up', () => {
+  /** Every f16 is 1.06 and every f32 0.0115. */
+  const filledStage = (overrides: Partial<StageRuntimeOptions>): StageRuntime => {
+    const runtime = createStageRuntime(kernels, { ...OPTIONS, ...overrides });
+    for (const { name } of stageTensors(runtime.options)) {
+      runtime.weightView(name).fill(0x3c);
+    }
+    runtime.weightsReady();
+    return runtime;
+  };
+
+  it('changes no later result, on any size of stage', () => {
+    const run = (runtime: StageRuntime): Float32Array => {
+      const numTokens = Math.min(3, runtime.options.numTokensMax);
+      runtime.hiddenStates.fill(0.5);
+      runtime.forward([{ startPosition: 0, numTokens, pageTable: [0] }]);
+      return runtime.hiddenStates.slice(0, numTokens * CONFIG.hiddenSize);
+    };
+    for (const overrides of [{}, { isHead: false }, { numTokensMax: 1 }, { contextLengthMax: 3, numPages: 1 }]) {
+      const [cold, warm] = [filledStage(overrides), filledStage(overrides)];
+      warm.warmUp();
+      expect(run(warm)).toEqual(run(cold));
+    }
+  });
+
+  it('is refused before there are weights and once pages may be in use', () => {
+    const runtime = createStageRuntime(kernels, OPTIONS);
+    expect(() => runtime.warmUp()).toThrow('before weightsReady');
+    runtime.weightsReady();
+    runtime.forward([{ startPosition: 0, numTokens: 1, pageTable: [1] }]);
+    expect(() => runtime.warmUp()).toThrow('page that may be in use');
+  });
+});
