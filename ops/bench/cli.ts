@@ -5,6 +5,7 @@ import { registerCompareBench } from './compare-command.ts';
 import { registerEngineBench } from './engine-command.ts';
 import { registerPlotBench } from './plot-command.ts';
 import { registerServeBench } from './serve-command.ts';
+import { registerSpeculationBench } from './speculation-command.ts';
 
 /** Adds `bench` and its subcommands. */
 export function registerBenchCommands(program: Command): void {
@@ -14,4 +15,5 @@ export function registerBenchCommands(program: Command): void {
   registerEngineBench(bench);
   registerServeBench(bench);
   registerPlotBench(bench);
+  registerSpeculationBench(bench);
 }

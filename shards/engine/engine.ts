@@ -12,12 +12,12 @@ import { describeError } from '../result.ts';
 import { Sampler } from '../sampling/sampler.ts';
 import { EventStream } from './event-stream.ts';
 import { ENGINE_LIMITS, type EngineLimits } from './limits.ts';
-import { buildMicroBatch, type MicroBatch } from './micro-batch.ts';
+import { buildMicroBatch, type MicroBatch, type ResultRow } from './micro-batch.ts';
 import type { EngineStats, GenerateEvent, GenerateRequest, HeadClient } from './protocol.ts';
-import { isCurrent, Scheduler } from './scheduler.ts';
+import { Scheduler } from './scheduler.ts';
 import { Sequence } from './sequence.ts';
 import { StepsInFlight, type ReturnedStep } from './steps-in-flight.ts';
-import { takeLogits, type LogitsOutcome } from './take-logits.ts';
+import { isUsable, takeLogits, type LogitsOutcome } from './take-logits.ts';
 import { validateRequest } from './validate-request.ts';
 
 export interface HeadEngineOptions {
@@ -56,6 +56,8 @@ export class HeadEngine implements HeadClient {
   #numStepsTotal = 0;
   #numPromptTokensTotal = 0;
   #numGeneratedTokensTotal = 0;
+  #numDraftTokensTotal = 0;
+  #numAcceptedDraftTokensTotal = 0;
 
   constructor(options: HeadEngineOptions) {
     const { assignment } = options;
@@ -71,6 +73,8 @@ export class HeadEngine implements HeadClient {
       sequencesRunningMax: Math.min(this.#limits.sequencesRunningMax, assignment.numTokensMax),
       sequencesWaitingMax: this.#limits.sequencesWaitingMax,
       stepsInFlightMax: this.#stepsInFlightMax,
+      draftStepTokensMax: Math.min(this.#limits.draftStepTokensMax, assignment.numTokensMax),
+      sequenceTokensMax: this.sequenceTokensMax,
     });
   }
 
@@ -119,6 +123,8 @@ export class HeadEngine implements HeadClient {
       numStepsTotal: this.#numStepsTotal,
       numPromptTokensTotal: this.#numPromptTokensTotal,
       numGeneratedTokensTotal: this.#numGeneratedTokensTotal,
+      numDraftTokensTotal: this.#numDraftTokensTotal,
+      numAcceptedDraftTokensTotal: this.#numAcceptedDraftTokensTotal,
     });
   }
 
@@ -223,15 +229,16 @@ export class HeadEngine implements HeadClient {
     }
     this.#numStepsTotal++;
     this.#numFailuresInRow = 0;
-    this.#countPromptTokens(batch);
+    this.#countTokens(batch);
     this.#scheduler.complete(batch.scheduled);
     await this.#takeRows(batch, rows.value);
   }
 
-  #countPromptTokens({ scheduled }: MicroBatch): void {
-    for (const { sequence, startPosition, numTokens } of scheduled) {
+  #countTokens({ scheduled }: MicroBatch): void {
+    for (const { sequence, startPosition, numTokens, draft } of scheduled) {
       const promptEnd = Math.min(sequence.numPromptTokens, startPosition + numTokens);
       this.#numPromptTokensTotal += Math.max(0, promptEnd - startPosition);
+      this.#numDraftTokensTotal += draft?.tokens.length ?? 0;
     }
   }
 
@@ -254,11 +261,10 @@ export class HeadEngine implements HeadClient {
       const vocabSize = logits.length / (end - start);
       this.#sampler ??= new Sampler(vocabSize);
       for (let row = start; row < end; row++) {
-        const resultRow = batch.resultRows[row] as MicroBatch['resultRows'][number];
-        if (isCurrent(resultRow)) {
-          const { sequence, position } = resultRow;
+        const resultRow = batch.resultRows[row] as ResultRow;
+        if (isUsable(resultRow)) {
           const view = logits.subarray((row - start) * vocabSize, (row - start + 1) * vocabSize);
-          this.#apply(sequence, takeLogits(sequence, position, view, this.#sampler));
+          this.#apply(resultRow.sequence, takeLogits(resultRow, view, this.#sampler));
         }
       }
     }
@@ -275,6 +281,7 @@ export class HeadEngine implements HeadClient {
       return;
     }
     this.#numGeneratedTokensTotal++;
+    this.#numAcceptedDraftTokensTotal += outcome.isAcceptedDraft ? 1 : 0;
     this.#write(sequence, { type: 'token', tokenId: outcome.tokenId, logprob: outcome.logprob });
     // The last token that was chosen is only computed when another one is wanted.
     if (!sequence.wantsNextToken || sequence.tokens.length > this.sequenceTokensMax) {

@@ -10,6 +10,11 @@ export interface EngineLimits {
    * busy; each more costs every stage a frame of memory and every stream a smaller batch.
    */
   readonly stepsInFlightMax: number;
+  /**
+   * Drafts fill a step up to this many tokens; 1 turns speculation off. The matrix products decode their weights once for
+   * four tokens, so the fifth costs twice as much as the ones before it.
+   */
+  readonly draftStepTokensMax: number;
   /** Requests that wait for pages. More would wait longer than a client does. */
   readonly sequencesWaitingMax: number;
   /** Bytes of events that a reader has not taken. Some hundred tokens: then the sequence pauses. */
@@ -27,6 +32,7 @@ export interface EngineLimits {
 export const ENGINE_LIMITS: EngineLimits = {
   sequencesRunningMax: 32,
   stepsInFlightMax: 8,
+  draftStepTokensMax: 4,
   sequencesWaitingMax: 64,
   eventBytesMax: 32 * 1024,
   readerStallMs: 60_000,

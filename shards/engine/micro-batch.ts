@@ -1,4 +1,5 @@
 import type { RingStep } from '../link/ring-head.ts';
+import { DraftVerification } from '../sampling/verify-draft.ts';
 import type { ScheduledSequence } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -9,6 +10,8 @@ export interface ResultRow {
   readonly position: number;
   /** The sequence's when the step was scheduled: see `isCurrent`. */
   readonly numRewinds: number;
+  /** Shared by the rows of a draft, from the last token that was known on; null for a sequence without one. */
+  readonly verification: DraftVerification | null;
 }
 
 export interface MicroBatch {
@@ -22,14 +25,16 @@ export interface MicroBatch {
 export function buildMicroBatch(scheduled: readonly ScheduledSequence[]): MicroBatch {
   const tokenIds: number[] = [];
   const resultRows: ResultRow[] = [];
-  const sequences = scheduled.map(({ sequence, startPosition, numTokens, numRewinds }) => {
+  const sequences = scheduled.map(({ sequence, startPosition, numTokens, numRewinds, draft }) => {
     const rows: number[] = [];
+    const numKnown = sequence.tokens.length;
+    const verification = draft === null ? null : new DraftVerification(draft, numKnown - 1);
     for (let row = 0; row < numTokens; row++) {
       const position = startPosition + row;
-      tokenIds.push(sequence.tokens[position] as number);
+      tokenIds.push((position < numKnown ? sequence.tokens[position] : draft?.tokens[position - numKnown]) as number);
       if (isLogitsWanted(sequence, position)) {
         rows.push(row);
-        resultRows.push({ sequence, position, numRewinds });
+        resultRows.push({ sequence, position, numRewinds, verification });
       }
     }
     const pageTable = sequence.pageTable.pages.slice();
@@ -38,9 +43,12 @@ export function buildMicroBatch(scheduled: readonly ScheduledSequence[]): MicroB
   return { scheduled, step: { sequences, tokenIds }, resultRows };
 }
 
-/** A prompt position whose log-probability is missing, or the last token when another one is to be chosen. */
+/**
+ * A prompt position whose log-probability is missing, or the last token and any draft after it when another one is to be
+ * chosen.
+ */
 function isLogitsWanted(sequence: Sequence, position: number): boolean {
-  const isLastToken = position === sequence.tokens.length - 1;
+  const isLastToken = position >= sequence.tokens.length - 1;
   if (isLastToken && sequence.wantsNextToken) {
     return true;
   }

@@ -82,6 +82,9 @@ export interface EngineStats {
   readonly numStepsTotal: number;
   readonly numPromptTokensTotal: number;
   readonly numGeneratedTokensTotal: number;
+  /** Tokens that were guessed and computed beside a sequence's own, and how many of them the model chose too. */
+  readonly numDraftTokensTotal: number;
+  readonly numAcceptedDraftTokensTotal: number;
 }
 
 /** The head shard as the gateway sees it: a Durable Object stub when deployed, the engine itself in a test. */

@@ -6,9 +6,11 @@
  * out the youngest one is preempted and computed again later, so the oldest always gets on.
  */
 import { assert } from '../../wasm/host/assert.ts';
+import { addDrafts, type DraftLimits } from './add-drafts.ts';
+import type { Draft } from './draft.ts';
 import type { Sequence } from './sequence.ts';
 
-export interface SchedulerLimits {
+export interface SchedulerLimits extends DraftLimits {
   /** Tokens of one step; at least `sequencesRunningMax`, so that everyone moves in every step. */
   readonly numTokensMax: number;
   readonly sequencesRunningMax: number;
@@ -17,13 +19,17 @@ export interface SchedulerLimits {
   readonly stepsInFlightMax: number;
 }
 
-/** One sequence's part of a step: the tokens `[startPosition, startPosition + numTokens)`. */
+/**
+ * One sequence's part of a step: the tokens `[startPosition, startPosition + numTokens)`. The last ones may be a draft,
+ * which is not part of the sequence until it is verified.
+ */
 export interface ScheduledSequence {
   readonly sequence: Sequence;
   readonly startPosition: number;
   readonly numTokens: number;
   /** The sequence's when it was scheduled: a later rewind takes the result's meaning away. */
   readonly numRewinds: number;
+  readonly draft: Draft | null;
 }
 
 /** Whether what a step said about a sequence still counts: it was neither finished nor rewound meanwhile. */
@@ -41,6 +47,10 @@ export class Scheduler {
     assert(
       limits.numTokensMax >= limits.sequencesRunningMax,
       `a step of ${limits.numTokensMax} tokens cannot serve ${limits.sequencesRunningMax} sequences`,
+    );
+    assert(
+      limits.numTokensMax >= limits.draftStepTokensMax,
+      `a step of ${limits.numTokensMax} tokens has no room for drafts up to ${limits.draftStepTokensMax}`,
     );
     this.#limits = limits;
   }
@@ -87,7 +97,7 @@ export class Scheduler {
    * The next step; empty when no sequence can take part. Its tokens count as scheduled until `complete`; steps complete
    * in the order in which they were scheduled.
    */
-  schedule(): ScheduledSequence[] {
+  schedule(): readonly ScheduledSequence[] {
     this.#growDecoding();
     this.#admit();
     const active = this.#chooseActive();
@@ -97,20 +107,26 @@ export class Scheduler {
       const numTokens = numTokensOf.get(sequence) ?? 0;
       if (numTokens > 0) {
         const startPosition = sequence.numComputedTokens + sequence.numScheduledTokens;
-        scheduled.push({ sequence, startPosition, numTokens, numRewinds: sequence.numRewinds });
-        sequence.numScheduledTokens += numTokens;
+        scheduled.push({ sequence, startPosition, numTokens, numRewinds: sequence.numRewinds, draft: null });
       }
     }
-    return scheduled;
+    const withDrafts = addDrafts(scheduled, this.#limits);
+    for (const { sequence, numTokens } of withDrafts) {
+      sequence.numScheduledTokens += numTokens;
+    }
+    return withDrafts;
   }
 
-  /** The step came back: its tokens' keys and values are in the pages of those sequences that still have theirs. */
+  /**
+   * The step came back: its tokens' keys and values are in the pages of those sequences that still have theirs. Those of
+   * draft tokens count when they are accepted; until then, and for good when they are not, they are of no meaning.
+   */
   complete(scheduled: readonly ScheduledSequence[]): void {
     for (const part of scheduled) {
       if (isCurrent(part)) {
-        const { sequence, startPosition, numTokens } = part;
+        const { sequence, startPosition, numTokens, draft } = part;
         assert(sequence.numComputedTokens === startPosition, 'steps complete in order');
-        sequence.numComputedTokens += numTokens;
+        sequence.numComputedTokens += numTokens - (draft?.tokens.length ?? 0);
         sequence.numScheduledTokens -= numTokens;
       }
     }
@@ -122,7 +138,7 @@ export class Scheduler {
     const numDecoding = ready.filter(isDecoding).length;
     let numDecodingLeft = Math.ceil(numDecoding / this.#limits.stepsInFlightMax);
     return ready.filter((sequence) => {
-      if (sequence.numUncomputedTokens === 0) {
+      if (sequence.numUncomputedTokens <= 0) {
         return false;
       }
       return !isDecoding(sequence) || numDecodingLeft-- > 0;

@@ -1,6 +1,7 @@
 import type { PagePool } from '../kv/page-pool.ts';
 import { PageTable } from '../kv/page-table.ts';
 import { TokenHistory, usesHistory } from '../sampling/penalties.ts';
+import type { Drafter } from './draft.ts';
 import type { GenerateRequest, TokenLogprob } from './protocol.ts';
 
 /**
@@ -22,6 +23,8 @@ export class Sequence {
   readonly numPromptTokens: number;
   /** Entry i is about prompt token i + 1; complete when it has `numPromptTokens - 1` entries. */
   readonly promptLogprobs: TokenLogprob[] = [];
+  /** Made when it decodes for the first time. */
+  drafter: Drafter | null = null;
   state: SequenceState = 'waiting';
   /** Tokens whose keys and values are in the pages. */
   numComputedTokens = 0;
@@ -50,7 +53,10 @@ export class Sequence {
     return this.tokens.length - this.numPromptTokens;
   }
 
-  /** Tokens that are known but neither computed nor on their way: 1 while decoding, more during prefill. */
+  /**
+   * Tokens that are known but neither computed nor on their way: 1 while decoding, more during prefill. Below 0 while draft
+   * tokens are on their way.
+   */
   get numUncomputedTokens(): number {
     return this.tokens.length - this.numComputedTokens - this.numScheduledTokens;
   }

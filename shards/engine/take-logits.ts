@@ -1,23 +1,34 @@
 import { assert } from '../../wasm/host/assert.ts';
 import { tokenLogprob } from '../sampling/logprobs.ts';
 import type { Sampler } from '../sampling/sampler.ts';
+import type { ResultRow } from './micro-batch.ts';
 import type { TokenLogprob } from './protocol.ts';
-import type { Sequence } from './sequence.ts';
+import { isCurrent } from './scheduler.ts';
 
 /** What one row of logits meant for its sequence. */
 export type LogitsOutcome =
   | { readonly kind: 'prompt_logprob' }
-  | { readonly kind: 'token'; readonly tokenId: number; readonly logprob: TokenLogprob | null }
+  | {
+      readonly kind: 'token';
+      readonly tokenId: number;
+      readonly logprob: TokenLogprob | null;
+      readonly isAcceptedDraft: boolean;
+    }
   | { readonly kind: 'stop' };
+
+/** Whether a row means anything: its sequence went on as it was, and no draft token before it was refused. */
+export function isUsable(row: ResultRow): boolean {
+  return isCurrent(row) && row.verification?.isUsable(row.position) !== false;
+}
 
 /**
  * Uses the logits of the token at `position`: they are about the token after it, which the prompt knows or the sampler
  * chooses. The sequence gets the chosen token, or the log-probability.
+ * @param row one that `isUsable`.
  * @param logits `[vocabSize]`
  */
 export function takeLogits(
-  sequence: Sequence,
-  position: number,
+  { sequence, position, verification }: ResultRow,
   logits: Float32Array,
   sampler: Sampler,
 ): LogitsOutcome {
@@ -35,5 +46,12 @@ export function takeLogits(
   }
   const logprob = request.numTopLogprobs === null ? null : tokenLogprob(logits, tokenId, request.numTopLogprobs);
   sequence.appendToken(tokenId);
-  return { kind: 'token', tokenId, logprob };
+  const isAcceptedDraft = verification?.choose(tokenId) === true;
+  if (isAcceptedDraft) {
+    // The step has put its key and value into the pages.
+    sequence.numComputedTokens++;
+  } else if (verification !== null) {
+    sequence.drafter?.record(verification.draft, verification.numAccepted);
+  }
+  return { kind: 'token', tokenId, logprob, isAcceptedDraft };
 }

@@ -6,10 +6,22 @@ import { promptOf, requestOf } from '../../test/tiny-ring.ts';
 import { isCurrent, Scheduler, type ScheduledSequence } from '../scheduler.ts';
 import { Sequence } from '../sequence.ts';
 
-const LIMITS = { numTokensMax: 24, sequencesRunningMax: 4, sequencesWaitingMax: 6, stepsInFlightMax: 1 };
+const LIMITS = {
+  numTokensMax: 24,
+  sequencesRunningMax: 4,
+  sequencesWaitingMax: 6,
+  stepsInFlightMax: 1,
+  draftStepTokensMax: 1,
+  sequenceTokensMax: 8 * PAGE_SIZE_TOKENS,
+};
 /** Two sequences of the longest kind do not fit, so that pages run out. */
 const NUM_PAGES = 8;
 const TOKENS_MAX = 100;
+
+/** The same again and again, but for every tenth token, so that drafts are right and wrong. */
+function nextTokenOf({ tokens }: Sequence): number {
+  return tokens.length % 10 === 9 ? tokens.length : 1;
+}
 
 class World {
   readonly pool = new PagePool(NUM_PAGES);
@@ -18,9 +30,9 @@ class World {
   readonly inFlight: (readonly ScheduledSequence[])[] = [];
   readonly #stepsInFlightMax: number;
 
-  constructor(stepsInFlightMax = 1) {
+  constructor(stepsInFlightMax = 1, draftStepTokensMax = 1) {
     this.#stepsInFlightMax = stepsInFlightMax;
-    this.scheduler = new Scheduler({ ...LIMITS, stepsInFlightMax });
+    this.scheduler = new Scheduler({ ...LIMITS, stepsInFlightMax, draftStepTokensMax });
   }
 
   arrive(numPromptTokens: number, maxTokens: number): Sequence {
@@ -47,12 +59,21 @@ class World {
     const scheduled = this.inFlight.shift() ?? [];
     this.scheduler.complete(scheduled);
     for (const part of scheduled) {
-      const { sequence, startPosition, numTokens } = part;
-      if (isCurrent(part) && startPosition + numTokens === sequence.tokens.length) {
-        sequence.appendToken(1);
+      const { sequence, startPosition, numTokens, draft } = part;
+      const draftTokens = draft?.tokens ?? [];
+      if (!isCurrent(part) || startPosition + numTokens - draftTokens.length !== sequence.tokens.length) {
+        continue;
+      }
+      for (let i = 0; i <= draftTokens.length; i++) {
+        const tokenId = nextTokenOf(sequence);
+        sequence.appendToken(tokenId);
         if (!sequence.wantsNextToken) {
           this.scheduler.finish(sequence);
         }
+        if (draftTokens[i] !== tokenId) {
+          break;
+        }
+        sequence.numComputedTokens++;
       }
     }
     return scheduled;
@@ -91,6 +112,8 @@ class World {
       expect(sequence.numScheduledTokens).toBe(numOnTheirWay + part.numTokens);
       const numCovered = part.sequence.pageTable.pages.length * PAGE_SIZE_TOKENS;
       expect(numCovered).toBeGreaterThanOrEqual(part.startPosition + part.numTokens);
+      const numTokensWanted = sequence.numPromptTokens + sequence.request.maxTokens;
+      expect(part.startPosition + part.numTokens).toBeLessThan(Math.max(numTokensWanted, sequence.tokens.length + 1));
     }
     const held = this.all.flatMap(({ pageTable }) => pageTable.pages);
     expect(new Set(held).size).toBe(held.length);
@@ -115,36 +138,41 @@ describe('Scheduler', () => {
       },
     );
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 4 }), fc.array(event, { maxLength: 120 }), (stepsInFlightMax, events) => {
-        const world = new World(stepsInFlightMax);
-        for (const { kind, size } of events) {
-          const target = world.all[size % Math.max(1, world.all.length)];
-          if (kind === 'arrive') {
-            world.arrive(1 + size, 1 + ((size * 7) % (TOKENS_MAX - size)));
-          } else if (kind === 'send') {
-            world.send();
-          } else if (kind === 'receive') {
-            world.receive();
-          } else if (kind === 'lose') {
-            world.lose();
-          } else if (target !== undefined && kind === 'cancel') {
-            world.scheduler.finish(target);
-          } else if (target !== undefined) {
-            target.isPaused = !target.isPaused;
+      fc.property(
+        fc.integer({ min: 1, max: 4 }),
+        fc.constantFrom(1, 4, 20),
+        fc.array(event, { maxLength: 120 }),
+        (stepsInFlightMax, draftStepTokensMax, events) => {
+          const world = new World(stepsInFlightMax, draftStepTokensMax);
+          for (const { kind, size } of events) {
+            const target = world.all[size % Math.max(1, world.all.length)];
+            if (kind === 'arrive') {
+              world.arrive(1 + size, 1 + ((size * 7) % (TOKENS_MAX - size)));
+            } else if (kind === 'send') {
+              world.send();
+            } else if (kind === 'receive') {
+              world.receive();
+            } else if (kind === 'lose') {
+              world.lose();
+            } else if (target !== undefined && kind === 'cancel') {
+              world.scheduler.finish(target);
+            } else if (target !== undefined) {
+              target.isPaused = !target.isPaused;
+            }
           }
-        }
-        world.all.forEach((sequence) => (sequence.isPaused = false));
-        // Each step computes a token at least, and recomputation is bounded by the oldest sequence getting on.
-        const numStepsMax = world.all.length * TOKENS_MAX * 2;
-        for (let i = 0; i < numStepsMax && world.scheduler.sequences.length > 0; i++) {
-          while (world.send().length > 0) {
-            // As many as may be in flight.
+          world.all.forEach((sequence) => (sequence.isPaused = false));
+          // Each step computes a token at least, and recomputation is bounded by the oldest sequence getting on.
+          const numStepsMax = world.all.length * TOKENS_MAX * 2;
+          for (let i = 0; i < numStepsMax && world.scheduler.sequences.length > 0; i++) {
+            while (world.send().length > 0) {
+              // As many as may be in flight.
+            }
+            expect(world.receive().length).toBeGreaterThan(0);
           }
-          expect(world.receive().length).toBeGreaterThan(0);
-        }
-        expect(world.all.every(({ state }) => state === 'finished')).toBe(true);
-        expect(world.pool.numFreePages).toBe(NUM_PAGES);
-      }),
+          expect(world.all.every(({ state }) => state === 'finished')).toBe(true);
+          expect(world.pool.numFreePages).toBe(NUM_PAGES);
+        },
+      ),
       { numRuns: 300 },
     );
   });
