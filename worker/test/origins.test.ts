@@ -4,7 +4,6 @@ import { HEARTBEAT_MS } from '../api/http/held-response.ts';
 import { createGateway } from '../gateway.ts';
 import type { ServedRecord } from '../metering/served-record.ts';
 import { parseCatalog } from '../routing/catalog.ts';
-import { NO_ORIGINS } from '../routing/no-origins.ts';
 import { post, sseData, until, type ErrorBody } from './support/http.ts';
 import { ManualClock } from './support/manual-clock.ts';
 import { gatewayDeps, TEST_CATALOG, tinyModelFolder } from './support/real-gateway.ts';
@@ -312,7 +311,6 @@ describe('without origins', () => {
     createGateway({
       ...gatewayDeps(folder, new ScriptedHead(), [], []),
       catalog: parseCatalog(TEST_CATALOG),
-      origins: NO_ORIGINS,
     });
 
   it.each([

@@ -11,8 +11,8 @@ import { loadKernels } from '../../../wasm/build.ts';
 import { createGateway, type GatewayDeps } from '../../gateway.ts';
 import type { ServedRecord } from '../../metering/served-record.ts';
 import { parseCatalog } from '../../routing/catalog.ts';
-import { NO_ORIGINS } from '../../routing/no-origins.ts';
 import { createTextModels } from '../../tokenizer/text-model.ts';
+import { ScriptedOrigins } from './scripted-origins.ts';
 
 export const TEST_MODEL = 'lamina-test';
 
@@ -51,7 +51,7 @@ export function gatewayDeps(folder: string, head: HeadClient, records: ServedRec
     corsOrigins: [],
     catalog: parseCatalog(TEST_CATALOG.slice(0, 1)),
     head: () => head,
-    origins: NO_ORIGINS,
+    origins: new ScriptedOrigins([], { models: [] }),
     textModel: createTextModels((file) => readFile(path.join(folder, path.basename(file)), 'utf8')),
     servePage: () => Promise.resolve(new Response('<h1>page</h1>', { headers: { 'content-type': 'text/html' } })),
     clock: systemClock,
