@@ -169,7 +169,11 @@ describe('the AI SDK', () => {
 
   it('calls a tool', async () => {
     const { toolCalls } = await generateText({
-      ...{ model: model(), messages, maxOutputTokens: 200, maxRetries: 0, toolChoice: 'required' },
+      model: model(),
+      messages,
+      maxOutputTokens: 200,
+      maxRetries: 0,
+      toolChoice: 'required',
       providerOptions: { lamina: TO_CALL },
       tools: { paint: tool({ description: 'Paints.', inputSchema: jsonSchema(parameters) }) },
     });
@@ -179,7 +183,10 @@ describe('the AI SDK', () => {
   it('frees the engine when it aborts', async () => {
     const controller = new AbortController();
     const stream = streamText({
-      ...{ model: model(), messages, maxOutputTokens: LONG_ANSWER_TOKENS, maxRetries: 0 },
+      model: model(),
+      messages,
+      maxOutputTokens: LONG_ANSWER_TOKENS,
+      maxRetries: 0,
       abortSignal: controller.signal,
       providerOptions: { lamina: ENDLESS },
     });
