@@ -6,12 +6,12 @@
 export interface RetryBudgetLimits {
   /** Retries for each request of the window: Finagle's default. */
   readonly ratio: number;
-  /** Retries a second that are always allowed, so that an isolate with little traffic can retry at all. */
+  /** Retries a second that are always allowed: an origin that dies under fifty streams may cost each of them one. */
   readonly floorPerSecond: number;
   readonly windowSeconds: number;
 }
 
-export const DEFAULT_RETRY_BUDGET: RetryBudgetLimits = { ratio: 0.2, floorPerSecond: 1, windowSeconds: 10 };
+export const DEFAULT_RETRY_BUDGET: RetryBudgetLimits = { ratio: 0.2, floorPerSecond: 10, windowSeconds: 10 };
 
 interface Second {
   readonly second: number;

@@ -141,4 +141,9 @@ What the gateway's pool of GPU origins does when one of two origins fails, and w
 checked for this: an answer is the whole text that the model gives alone, with as many tokens as the engine counts; an error
 comes with a prefix of that text, no finish reason and no end, and with the number of tokens in it; no call to an origin was
 made that was not counted.
+
+\`worker/origin/test/kill.test.ts\` kills the process of an origin under fifty streams: those that it had begun end with the
+error \`cut\`, the rest and all new requests are answered by the other origin, no slot stays taken, and when the process is back
+the breaker's trial finds it and it gets requests again. \`worker/origin/test/disconnect.test.ts\` watches the engine's \`/slots\`:
+a client that leaves frees its slot while the engine prefills and while it generates.
 `;

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { type Engine, startEngine } from '../../../../ops/origin/engine.ts';
 import { homeLayout, resolveHome } from '../../../../ops/support/home.ts';
 import { silentProgress } from '../../../../ops/support/progress.ts';
-import { writeTinyGguf } from '../../../../ops/testing/tiny-model.ts';
+import { type TinyModelOptions, writeTinyGguf } from '../../../../ops/testing/tiny-model.ts';
 import { systemClock } from '../../../../shards/platform/system.ts';
 import type {
   OriginBackend,
@@ -31,10 +31,11 @@ export interface Engines {
   stop(): Promise<void>;
 }
 
-export async function startEngines(contextLengthMax = 4096): Promise<Engines> {
+/** @param shape changes to the tiny model's own. */
+export async function startEngines(shape: TinyModelOptions['shape'] = { contextLengthMax: 4096 }): Promise<Engines> {
   const folder = await mkdtemp(path.join(tmpdir(), 'lamina-origins-'));
   const modelFile = path.join(folder, 'tiny.gguf');
-  await writeTinyGguf(modelFile, { shape: { contextLengthMax } });
+  await writeTinyGguf(modelFile, { shape });
   const start = (port: number): Promise<Engine> =>
     startEngine({
       home: homeLayout(resolveHome(undefined, process.env)),
@@ -44,7 +45,7 @@ export async function startEngines(contextLengthMax = 4096): Promise<Engines> {
       modelName: 'tiny',
       port,
       slots: SLOTS,
-      context: contextLengthMax,
+      context: shape.contextLengthMax ?? 512,
       threads: 1,
       key: null,
     });
