@@ -4,6 +4,7 @@
  * imports only what every tree has.
  */
 import { createInterface } from 'node:readline';
+import type { EngineLimits } from '../../../shards/engine/limits.ts';
 import type { GenerateEvent } from '../../../shards/engine/protocol.ts';
 import { createLocalEngine } from '../../../shards/platform/local/local-engine.ts';
 import { loadKernels } from '../../../wasm/build.ts';
@@ -16,11 +17,15 @@ export interface ChildRequest {
   readonly maxTokens: number;
 }
 
+/** One token a step: what drafts gain depends on the text. A tree without speculation does not look at it. */
+const LIMITS: Partial<EngineLimits> & { readonly draftStepTokensMax: number } = { draftStepTokensMax: 1 };
+
 const [folder = '', contextTokens = '0'] = process.argv.slice(2);
 const { engine, ring } = await createLocalEngine({
   assets: fileAssets(folder),
   kernels: await loadKernels(),
   contextLengthMax: Number(contextTokens),
+  limits: LIMITS,
 });
 let numRequests = 0;
 
