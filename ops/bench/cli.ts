@@ -4,6 +4,7 @@ import { registerKernelsBench } from './kernels-command.ts';
 import { registerCompareBench } from './compare-command.ts';
 import { registerEngineBench } from './engine-command.ts';
 import { registerPlotBench } from './plot-command.ts';
+import { registerRingBench } from './ring-command.ts';
 import { registerServeBench } from './serve-command.ts';
 import { registerSpeculationBench } from './speculation-command.ts';
 
@@ -16,4 +17,5 @@ export function registerBenchCommands(program: Command): void {
   registerServeBench(bench);
   registerPlotBench(bench);
   registerSpeculationBench(bench);
+  registerRingBench(bench);
 }

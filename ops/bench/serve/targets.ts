@@ -23,10 +23,15 @@ export async function urlTarget(url: string, flags: TargetFlags): Promise<Runnin
 }
 
 /** The platform of a tree in a home of its own, so that one that is already running does not stand in the way. */
-export async function platformTarget(name: string, tree: string, flags: TargetFlags): Promise<RunningTarget> {
+export async function platformTarget(
+  name: string,
+  tree: string,
+  flags: TargetFlags,
+  args: readonly string[] = [],
+): Promise<RunningTarget> {
   const home = await createTestHome(flags.home);
   const launcher = path.join(tree, 'ops', 'cli', 'lamina.mjs');
-  const platform = await startPlatformProcess({ launcher, args: ['--home', home.path] });
+  const platform = await startPlatformProcess({ launcher, args: ['--home', home.path, ...args] });
   const stop = async (): Promise<void> => {
     await platform.stop();
     await home.remove();
