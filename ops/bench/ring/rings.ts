@@ -18,7 +18,10 @@ function ring(stageCount: number, numProcesses: number): BenchRing {
     stageCount,
     numProcesses,
     args: [
-      ...['--stages', String(stageCount), '--processes', String(numProcesses)],
+      '--stages',
+      String(stageCount),
+      '--processes',
+      String(numProcesses),
       ...(stageCount === 1 ? ['--isolate-mib', String(ISOLATE_MIB)] : []),
     ],
   };
