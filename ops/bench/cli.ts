@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { registerKernelsBench } from './kernels-command.ts';
 import { registerCompareBench } from './compare-command.ts';
 import { registerEngineBench } from './engine-command.ts';
+import { registerOriginBench } from './origin-command.ts';
 import { registerPlotBench } from './plot-command.ts';
 import { registerRingBench } from './ring-command.ts';
 import { registerServeBench } from './serve-command.ts';
@@ -15,6 +16,7 @@ export function registerBenchCommands(program: Command): void {
   registerCompareBench(bench);
   registerEngineBench(bench);
   registerServeBench(bench);
+  registerOriginBench(bench);
   registerPlotBench(bench);
   registerSpeculationBench(bench);
   registerRingBench(bench);
