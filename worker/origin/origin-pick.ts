@@ -39,7 +39,8 @@ export async function pickOrigin(options: PickOptions): Promise<Picked | OriginE
   const { origins, request, endMs, clock, signal } = options;
   const { model: publicId, needs, priority, promptTokensEstimate } = request;
   for (;;) {
-    const answer = canServe(origins, publicId, needs, promptTokensEstimate);
+    // Not by the estimate: an image's text is long and its tokens are few. The engine refuses what is too long.
+    const answer = canServe(origins, publicId, needs, 0);
     if (!answer.ok) {
       return errorOf(answer, publicId);
     }
@@ -65,23 +66,35 @@ export async function pickOrigin(options: PickOptions): Promise<Picked | OriginE
   }
 }
 
-/** Of those that could take the request the best: with a free slot rather than without, untried rather than tried. */
+/**
+ * Of those that could take the request the best: with enough context by the estimate, untried rather than tried, with a
+ * free slot rather than without.
+ */
 function choose({ origins, request, tried, random }: PickOptions): Origin | undefined {
+  const { promptTokensEstimate: promptTokens, priority, affinityKey } = request;
   const fitting = origins.filter((origin) => fits(origin, request) && origin.waitMs === 0);
-  const untried = fitting.filter((origin) => !tried.has(origin));
-  const usable = untried.length > 0 ? untried : fitting;
-  const free = usable.filter((origin) => origin.slots.hasFreeSlot);
-  const open = usable.filter((origin) => origin.slots.hasRoomFor(request.priority, request.promptTokensEstimate));
-  return chooseOrigin(free.length > 0 ? free : open, request.affinityKey, random);
+  const roomy = preferring(
+    fitting,
+    (origin) => promptTokens <= (origin.model(request.model)?.contextLength ?? Number.POSITIVE_INFINITY),
+  );
+  const usable = preferring(roomy, (origin) => !tried.has(origin));
+  const open = usable.filter((origin) => origin.slots.hasRoomFor(priority, promptTokens));
+  return chooseOrigin(
+    preferring(open, (origin) => origin.slots.hasFreeSlot),
+    affinityKey,
+    random,
+  );
 }
 
-function fits(origin: Origin, { model: publicId, needs, promptTokensEstimate }: OriginRequest): boolean {
+/** Those with the property, or all where none has it. */
+function preferring(origins: readonly Origin[], has: (origin: Origin) => boolean): readonly Origin[] {
+  const having = origins.filter(has);
+  return having.length > 0 ? having : origins;
+}
+
+function fits(origin: Origin, { model: publicId, needs }: OriginRequest): boolean {
   const model = origin.model(publicId);
-  return (
-    model !== undefined &&
-    missingCapability(model, needs) === null &&
-    promptTokensEstimate <= (model.contextLength ?? Number.POSITIVE_INFINITY)
-  );
+  return model !== undefined && missingCapability(model, needs) === null;
 }
 
 export function canServe(

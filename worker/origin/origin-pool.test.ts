@@ -78,6 +78,20 @@ describe('a request', () => {
     expect(error).toMatchObject({ code: 'capability', status: 400, attempts: 0 });
   });
 
+  it('goes where the context is long enough by the estimate, and somewhere when it is nowhere', async () => {
+    const model = { public: 'lamina-pro', upstream: 'up', capabilities: ['chat'] };
+    const { pool } = scriptedPool([
+      { respond: () => answerOf('a'), config: { weight: 100, models: [{ ...model, contextLength: 10 }] } },
+      { respond: () => answerOf('a'), config: { weight: 1, models: [{ ...model, contextLength: 100 }] } },
+    ]);
+    const ask = (promptTokensEstimate: number) => collect(pool.stream(chatRequest({ promptTokensEstimate }), signal));
+    expect((await ask(10)).servedBy?.originId).toBe('a');
+    expect((await ask(11)).servedBy?.originId).toBe('b');
+    expect((await ask(1000)).error).toBeNull();
+    const tooLong = { ok: false, reason: 'context_length', contextLength: 100 };
+    expect(pool.canServe('lamina-pro', new Set(), 101)).toEqual(tooLong);
+  });
+
   it('is called once with no stream for an operation that has one body', async () => {
     const respond: Respond = (url) =>
       url.pathname === '/v1/embeddings'
