@@ -148,6 +148,8 @@ describe('a chat that an origin serves', () => {
     expect(origins.requests[0]?.needs).toEqual(new Set(['chat', 'tools']));
     const streamed = sseData(await (await post(app, CHAT, { ...PRO, tools, stream: true })).text());
     expect(streamed.join('')).toContain('"arguments":":1}"');
+    const roles = streamed.slice(0, -1).map((data) => JSON.parse(data).choices[0].delta.role);
+    expect(roles).toEqual(['assistant', undefined, undefined, undefined]);
   });
 
   it('gives the origin the client’s fields and nothing of its own', async () => {

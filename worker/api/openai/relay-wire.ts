@@ -16,16 +16,17 @@ export interface RelayOptions {
 export interface RelayFormat {
   readonly chunkObject: string;
   readonly answerObject: string;
-  readonly toChunkChoice: (choice: OriginChoice) => object;
+  readonly toChunkChoice: (choice: OriginChoice, isFirst: boolean) => object;
   readonly newAssembly: (index: number) => ChoiceAssembly;
 }
 
 export const CHAT_RELAY: RelayFormat = {
   chunkObject: 'chat.completion.chunk',
   answerObject: 'chat.completion',
-  toChunkChoice: (choice) => ({
+  // Engines differ in which delta names the role; clients want it in the first.
+  toChunkChoice: (choice, isFirst) => ({
     index: indexOf(choice['index']),
-    delta: fieldsOf(choice['delta']),
+    delta: { ...(isFirst ? { role: 'assistant' } : {}), ...fieldsOf(choice['delta']) },
     logprobs: choice['logprobs'] ?? null,
     finish_reason: finishReasonOf(choice),
   }),
@@ -51,12 +52,19 @@ export async function* relayParts(
 ): AsyncGenerator<string, void, undefined> {
   const chunk = (choices: readonly object[], usage: object | null): string =>
     sseEvent({ ...head, object: format.chunkObject, choices, ...(includeUsage ? { usage } : {}) });
+  const begun = new Set<number>();
+  const toChunkChoice = (choice: OriginChoice): object => {
+    const index = indexOf(choice['index']);
+    const isFirst = !begun.has(index);
+    begun.add(index);
+    return format.toChunkChoice(choice, isFirst);
+  };
   let completionTokens = 0;
   for await (const event of events) {
     if (event.type === 'chunk') {
       ({ completionTokens } = event);
       if (event.data.choices.length > 0) {
-        yield chunk(event.data.choices.map(format.toChunkChoice), null);
+        yield chunk(event.data.choices.map(toChunkChoice), null);
       }
     } else if (event.type === 'end' && includeUsage) {
       yield chunk([], usageToWire(event.usage, completionTokens));
