@@ -132,6 +132,8 @@ describe('deadlines', () => {
     const texts: number[] = [];
     for await (const event of pool.stream(chatRequest({ deadlines }), signal)) {
       texts.push(event.type === 'chunk' ? 1 : 0);
+      // That of the whole request.
+      expect(clock.numTimers).toBe(event.type === 'end' ? 0 : 1);
       await clock.wind(1500);
     }
     expect(texts).toEqual([0, 1, 1, 1, 1, 0]);
@@ -148,6 +150,22 @@ describe('a client that leaves', () => {
     await settled();
     expect([numCancelled, clock.numTimers]).toEqual([1, 0]);
     expect(pool.health()).toMatchObject([{ inFlight: 0, failures: 0, breaker: 'closed' }]);
+  });
+});
+
+describe('a client that leaves before the first chunk', () => {
+  it('ends the call too', async () => {
+    const signals: (AbortSignal | null | undefined)[] = [];
+    const respond: Respond = (_url, init) => {
+      signals.push(init.signal);
+      return silentAfter(CHUNK);
+    };
+    const { pool, clock } = scriptedPool([{ respond }]);
+    for await (const event of pool.stream(chatRequest(), signal)) {
+      expect(event.type).toBe('served_by');
+      break;
+    }
+    expect([signals.map((sent) => sent?.aborted), clock.numTimers]).toEqual([[true], 0]);
   });
 });
 

@@ -44,8 +44,22 @@ export function answerOf(...contents: readonly string[]): Response {
     { choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] },
     { choices: [], usage: { prompt_tokens: 3, completion_tokens: contents.length } },
   ];
-  const text = [...events.map((event) => JSON.stringify(event)), '[DONE]'].map((data) => `data: ${data}\n\n`).join('');
-  return new Response(text, { headers: { 'content-type': 'text/event-stream; charset=utf-8' } });
+  const texts = [...events.map((event) => JSON.stringify(event)), '[DONE]'].map((data) => `data: ${data}\n\n`);
+  // One event for each read, when it is read.
+  const body = new ReadableStream<Uint8Array>(
+    {
+      pull(controller) {
+        const text = texts.shift();
+        if (text === undefined) {
+          controller.close();
+        } else {
+          controller.enqueue(new TextEncoder().encode(text));
+        }
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, { headers: { 'content-type': 'text/event-stream; charset=utf-8' } });
 }
 
 /** A stream that gives these bytes and then nothing until it is cancelled. */
