@@ -9,6 +9,7 @@ import { decodeFrame } from './decode-frame.ts';
 import { encodeFrame } from './encode-frame.ts';
 import { FrameError, type StepFrame } from './frame.ts';
 import { connectToNext, InboundLinks } from './handshake.ts';
+import { releaseFrame } from './release-frame.ts';
 import { gatherRows } from './rows.ts';
 import {
   RING_TIMINGS,
@@ -55,7 +56,10 @@ export class StageNode {
       identity: options.assignment,
       clock: options.clock,
       helloDeadlineMs: this.#timings.helloDeadlineMs,
-      onFrame: (epoch, bytes) => this.#onFrame(epoch, bytes),
+      onFrame: (epoch, bytes) => {
+        this.#onFrame(epoch, bytes);
+        releaseFrame(bytes);
+      },
       onClose: (epoch, reason) => this.#leave(epoch, `the previous stage closed the link: ${reason}`),
     });
   }

@@ -39,14 +39,18 @@ export class Sampler {
    */
   sample(logits: Float32Array, history: TokenHistory | null, params: SamplingParams, position: number): number {
     assert(logits.length === this.#logits.length, 'logits have another length than the vocabulary');
+    const isGreedy = params.temperature === 0 || params.topK === 1;
+    if (isGreedy && history === null && params.logitBias.length === 0) {
+      // Nothing to change, so nothing to copy: a row is 200 kB.
+      return indexOfFiniteMax(logits);
+    }
     this.#logits.set(logits);
     applyPenalties(this.#logits, history, params);
-    const best = indexOfMax(this.#logits);
-    const logitMax = this.#logits[best] as number;
-    assert(Number.isFinite(logitMax), 'the largest logit is not finite');
-    if (params.temperature === 0 || params.topK === 1) {
+    const best = indexOfFiniteMax(this.#logits);
+    if (isGreedy) {
       return best;
     }
+    const logitMax = this.#logits[best] as number;
     this.#keepAll();
     if (params.topK > 0 && params.topK < this.#numCandidates) {
       this.#keepAbove(findCut(this.#candidateKeys(), this.#numCandidates, null, params.topK));
@@ -147,6 +151,12 @@ export class Sampler {
     // `uniform` is below 1, but the product may round up to the whole sum.
     return this.#tokenIds[this.#numCandidates - 1] as number;
   }
+}
+
+function indexOfFiniteMax(logits: Float32Array): number {
+  const best = indexOfMax(logits);
+  assert(Number.isFinite(logits[best]), 'the largest logit is not finite');
+  return best;
 }
 
 /** Index of the largest element, the lowest one of equals. */

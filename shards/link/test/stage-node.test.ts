@@ -177,6 +177,31 @@ describe('a hello', () => {
   });
 });
 
+describe('the memory of a frame', () => {
+  it('is given back as soon as its step has run, not when a collector comes', async () => {
+    const { node, next } = createNode();
+    const [near, far] = createLocalLinkPair(systemClock);
+    const taken: Uint8Array[] = [];
+    node.acceptLink({
+      send: (bytes) => far.send(bytes),
+      close: (reason) => far.close(reason),
+      attach: (handlers) =>
+        far.attach({
+          onFrame: (bytes) => {
+            taken.push(bytes);
+            handlers.onFrame(bytes);
+          },
+          onClose: (reason) => handlers.onClose(reason),
+        }),
+    });
+    near.send(hello());
+    await node.openStage(openRequest(1));
+    near.send(step(1));
+    await poll(() => stepsOf(next[0] as Recorder).length === 1);
+    expect(taken.map(({ byteLength }) => byteLength > 0)).toEqual([true, false]);
+  });
+});
+
 describe('an open call', () => {
   it.each(['stageIndex', 'stageCount', 'numPages', 'numTokensMax', 'contextLengthMax'] as const)(
     'that has another %s is refused by name',
