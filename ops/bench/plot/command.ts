@@ -16,8 +16,17 @@ const COMPARISON_CHART = path.join(DOCS, 'benchmarks.svg');
 const HISTORY_CHART = path.join(DOCS, 'benchmarks-history.svg');
 const HISTORY_PEER = 'llama.cpp';
 
-/** Subcommands whose last run has a table on the page. */
-const TABLES = ['engine', 'serve', 'trace', 'kernels'] as const;
+const PICTURES = `![Engines compared](${path.basename(COMPARISON_CHART)})
+
+![History against ${HISTORY_PEER}](${path.basename(HISTORY_CHART)})`;
+
+/** Subcommands whose last run has a table on the page, and how they are called there. */
+const TABLES = {
+  engine: 'The engine alone (`bench engine`)',
+  serve: 'Over HTTP (`bench serve --peer`)',
+  trace: 'A trace over HTTP (`bench serve --peer --trace`)',
+  kernels: 'Kernels (`bench kernels`)',
+} as const;
 
 async function keptRuns(name: string): Promise<BenchRun[]> {
   return mergeByCommit(await readRuns(resultsFile(name, true)));
@@ -32,11 +41,11 @@ export async function plotCommand(): Promise<void> {
   }
   await writeFileAtomic(COMPARISON_CHART, comparisonChart(latest));
   await writeFileAtomic(HISTORY_CHART, historyChart(engineRuns, HISTORY_PEER));
-  let page = await readFile(PAGE, 'utf8');
-  for (const name of TABLES) {
+  let page = replaceSection(await readFile(PAGE, 'utf8'), 'pictures', PICTURES);
+  for (const [name, title] of Object.entries(TABLES)) {
     const run = (await keptRuns(name)).at(-1);
     if (run !== undefined) {
-      page = replaceSection(page, name, markdownTable(run));
+      page = replaceSection(page, name, `${title}. ${markdownTable(run)}`);
     }
   }
   await writeFileAtomic(PAGE, page);
