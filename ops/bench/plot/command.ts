@@ -1,6 +1,7 @@
 /** What `lamina bench plot` does: pictures and tables in docs/ from the runs that are kept. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { format, resolveConfig } from 'prettier';
 import { commandContext } from '../../cli/context.ts';
 import { writeFileAtomic } from '../../support/files.ts';
 import { PROJECT_ROOT } from '../../support/home.ts';
@@ -48,6 +49,8 @@ export async function plotCommand(): Promise<void> {
       page = replaceSection(page, name, `${title}. ${markdownTable(run)}`);
     }
   }
-  await writeFileAtomic(PAGE, page);
+  // The formatter pads tables, and the checks insist on it.
+  const style = await resolveConfig(PAGE);
+  await writeFileAtomic(PAGE, await format(page, { ...style, filepath: PAGE }));
   [COMPARISON_CHART, HISTORY_CHART, PAGE].forEach((file) => context.print(path.relative(PROJECT_ROOT, file)));
 }
