@@ -130,6 +130,8 @@ export class RuntimeHost {
       const weightView = runtime.weightView.bind(runtime);
       await loadWeights({ manifest, layerStart, layerEnd, isHead, assets, weightView });
       runtime.weightsReady();
+      // Stages load side by side, but a first step passes one after the other: here the compiling overlaps.
+      runtime.warmUp();
       this.#ready = true;
     }
   }
