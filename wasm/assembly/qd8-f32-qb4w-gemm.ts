@@ -20,8 +20,6 @@ import {
   TILE_ROWS,
 } from './layout';
 
-/** Tokens that share one decoding of the weights: 8 i32 accumulators and their operands fit 16 vector registers. */
-const TOKENS_MAX: i32 = 4;
 const NIBBLE_BITS: i32 = 4;
 const NIBBLE_MASK: i32 = 0x0f;
 /** In memory, for a reason given in `exp.ts`. */
@@ -32,17 +30,13 @@ const HALF_F32_BYTES: usize = 16;
 
 /** Inline functions are static methods here, since TypeScript's grammar has decorators on class members only. */
 class Tile {
-  /**
-   * One tile of 8 rows for `numTokens` tokens. `numTokens` is a compile-time constant, 1..TOKENS_MAX: the code for the
-   * other tokens is left out. `output` and `activations` belong to the first token.
-   */
+  /** One tile of 8 rows for two tokens, which share the decoding of the weights. */
   @inline
-  static multiply(
-    numTokens: i32,
+  static multiplyTwo(
     output: usize,
     outputStride: usize,
-    activations: usize,
-    activationsStride: usize,
+    token0: usize,
+    token1: usize,
     weights: usize,
     numGroups: i32,
   ): void {
@@ -53,75 +47,35 @@ class Tile {
     let high0 = f32x4.splat(0);
     let low1 = f32x4.splat(0);
     let high1 = f32x4.splat(0);
-    let low2 = f32x4.splat(0);
-    let high2 = f32x4.splat(0);
-    let low3 = f32x4.splat(0);
-    let high3 = f32x4.splat(0);
-    let token0 = activations;
-    let token1 = activations + activationsStride;
-    let token2 = token1 + activationsStride;
-    let token3 = token2 + activationsStride;
-    let record = weights;
-    for (let group = 0; group < numGroups; group++) {
+    for (let end = weights + numGroups * QB4W_RECORD_BYTES; weights < end; weights += QB4W_RECORD_BYTES) {
       let dotLow0 = i32x4.splat(0);
       let dotHigh0 = i32x4.splat(0);
       let dotLow1 = i32x4.splat(0);
       let dotHigh1 = i32x4.splat(0);
-      let dotLow2 = i32x4.splat(0);
-      let dotHigh2 = i32x4.splat(0);
-      let dotLow3 = i32x4.splat(0);
-      let dotHigh3 = i32x4.splat(0);
       for (let quad = 0; quad < QUADS_PER_GROUP; quad++) {
-        const nibbles = v128.load(record + quad * QB4W_QUAD_BYTES);
+        const nibbles = v128.load(weights + quad * QB4W_QUAD_BYTES);
+        const quants0 = v128.load32_splat(token0 + quad * QUAD_COLS);
+        const quants1 = v128.load32_splat(token1 + quad * QUAD_COLS);
         const low = v128.and(nibbles, mask);
         const high = v128.and(i16x8.shr_u(nibbles, NIBBLE_BITS), mask);
-        const quants0 = v128.load32_splat(token0 + quad * QUAD_COLS);
         dotLow0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants0, low, dotLow0);
         dotHigh0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants0, high, dotHigh0);
-        if (numTokens > 1) {
-          const quants1 = v128.load32_splat(token1 + quad * QUAD_COLS);
-          dotLow1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants1, low, dotLow1);
-          dotHigh1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants1, high, dotHigh1);
-        }
-        if (numTokens > 2) {
-          const quants2 = v128.load32_splat(token2 + quad * QUAD_COLS);
-          dotLow2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants2, low, dotLow2);
-          dotHigh2 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants2, high, dotHigh2);
-        }
-        if (numTokens > 3) {
-          const quants3 = v128.load32_splat(token3 + quad * QUAD_COLS);
-          dotLow3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants3, low, dotLow3);
-          dotHigh3 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants3, high, dotHigh3);
-        }
+        dotLow1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants1, low, dotLow1);
+        dotHigh1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants1, high, dotHigh1);
       }
-      const scaleLow = decodeF16x4(record + QB4W_SCALES_OFFSET, f16Mask, f16Correction);
-      const scaleHigh = decodeF16x4(record + QB4W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
-      const minimumLow = decodeF16x4(record + QB4W_MINIMA_OFFSET, f16Mask, f16Correction);
-      const minimumHigh = decodeF16x4(record + QB4W_MINIMA_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
+      const scaleLow = decodeF16x4(weights + QB4W_SCALES_OFFSET, f16Mask, f16Correction);
+      const scaleHigh = decodeF16x4(weights + QB4W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
+      const minimumLow = decodeF16x4(weights + QB4W_MINIMA_OFFSET, f16Mask, f16Correction);
+      const minimumHigh = decodeF16x4(weights + QB4W_MINIMA_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
       low0 = Tile.addGroup(low0, dotLow0, scaleLow, minimumLow, token0);
       high0 = Tile.addGroup(high0, dotHigh0, scaleHigh, minimumHigh, token0);
-      if (numTokens > 1) {
-        low1 = Tile.addGroup(low1, dotLow1, scaleLow, minimumLow, token1);
-        high1 = Tile.addGroup(high1, dotHigh1, scaleHigh, minimumHigh, token1);
-      }
-      if (numTokens > 2) {
-        low2 = Tile.addGroup(low2, dotLow2, scaleLow, minimumLow, token2);
-        high2 = Tile.addGroup(high2, dotHigh2, scaleHigh, minimumHigh, token2);
-      }
-      if (numTokens > 3) {
-        low3 = Tile.addGroup(low3, dotLow3, scaleLow, minimumLow, token3);
-        high3 = Tile.addGroup(high3, dotHigh3, scaleHigh, minimumHigh, token3);
-      }
-      record += QB4W_RECORD_BYTES;
+      low1 = Tile.addGroup(low1, dotLow1, scaleLow, minimumLow, token1);
+      high1 = Tile.addGroup(high1, dotHigh1, scaleHigh, minimumHigh, token1);
       token0 += QD8_GROUP_BYTES;
       token1 += QD8_GROUP_BYTES;
-      token2 += QD8_GROUP_BYTES;
-      token3 += QD8_GROUP_BYTES;
     }
     Tile.store(output, low0, high0);
-    if (numTokens > 1) Tile.store(output + outputStride, low1, high1);
-    if (numTokens > 2) Tile.store(output + 2 * outputStride, low2, high2);
-    if (numTokens > 3) Tile.store(output + 3 * outputStride, low3, high3);
+    Tile.store(output + outputStride, low1, high1);
   }
 
   /**
@@ -196,18 +150,14 @@ export function qd8_f32_qb4w_gemm__simd128(
   const activationsStride: usize = numGroups * QD8_GROUP_BYTES;
   const tileBytes: usize = numGroups * QB4W_RECORD_BYTES;
   for (let row = 0; row < rows; row += TILE_ROWS) {
-    let token = 0;
     let from = activations;
     let to = output + row * F32_BYTES;
-    for (; token + TOKENS_MAX <= numTokens; token += TOKENS_MAX) {
-      Tile.multiply(TOKENS_MAX, to, outputStride, from, activationsStride, weights, numGroups);
-      from += TOKENS_MAX * activationsStride;
-      to += TOKENS_MAX * outputStride;
+    for (let token = 1; token < numTokens; token += 2) {
+      Tile.multiplyTwo(to, outputStride, from, from + activationsStride, weights, numGroups);
+      from += 2 * activationsStride;
+      to += 2 * outputStride;
     }
-    const numLeft = numTokens - token;
-    if (numLeft == 1) Tile.multiplyOne(to, from, weights, numGroups);
-    else if (numLeft == 2) Tile.multiply(2, to, outputStride, from, activationsStride, weights, numGroups);
-    else if (numLeft == 3) Tile.multiply(3, to, outputStride, from, activationsStride, weights, numGroups);
+    if (numTokens % 2 == 1) Tile.multiplyOne(to, from, weights, numGroups);
     weights += tileBytes;
   }
 }

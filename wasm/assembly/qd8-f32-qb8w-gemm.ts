@@ -18,74 +18,40 @@ import {
   TILE_ROWS,
 } from './layout';
 
-/** Tokens that share one load of the weights; two tokens keep 8 i32 accumulators in registers. */
-const TOKENS_MAX: i32 = 2;
 const HALF_TILE_BYTES: usize = 16;
 const HALF_F16_BYTES: usize = 8;
 
 class Tile {
-  /** One tile of 8 rows for `numTokens` (a compile-time constant, 1..TOKENS_MAX) tokens, of which `numRows` are stored. */
-  @inline
-  static multiply(
-    numTokens: i32,
-    output: usize,
-    outputStride: usize,
-    numRows: i32,
-    activations: usize,
-    activationsStride: usize,
-    weights: usize,
-    numGroups: i32,
-  ): void {
+  /** One tile of 8 rows, of which `numRows` are stored, for one token. */
+  static multiply(output: usize, numRows: i32, activations: usize, weights: usize, numGroups: i32): void {
     const f16Mask = loadF16Mask();
     const f16Correction = loadF16BiasCorrection();
-    let low0 = f32x4.splat(0);
-    let high0 = f32x4.splat(0);
-    let low1 = f32x4.splat(0);
-    let high1 = f32x4.splat(0);
-    let token0 = activations;
-    let token1 = activations + activationsStride;
-    let record = weights;
-    for (let group = 0; group < numGroups; group++) {
-      let positiveLow0 = i32x4.splat(0);
-      let positiveHigh0 = i32x4.splat(0);
-      let negativeLow0 = i32x4.splat(0);
-      let negativeHigh0 = i32x4.splat(0);
-      let positiveLow1 = i32x4.splat(0);
-      let positiveHigh1 = i32x4.splat(0);
-      let negativeLow1 = i32x4.splat(0);
-      let negativeHigh1 = i32x4.splat(0);
-      for (let quad = 0; quad < QUADS_PER_GROUP; quad++) {
-        const low = v128.load(record + quad * QB8W_QUAD_BYTES);
-        const high = v128.load(record + quad * QB8W_QUAD_BYTES, HALF_TILE_BYTES);
-        const positive0 = v128.load32_splat(token0 + quad * QUAD_COLS);
-        const negative0 = v128.load32_splat(token0 + quad * QUAD_COLS, QD8_SPLIT_NEGATIVE_OFFSET);
-        positiveLow0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(low, positive0, positiveLow0);
-        positiveHigh0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(high, positive0, positiveHigh0);
-        negativeLow0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(low, negative0, negativeLow0);
-        negativeHigh0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(high, negative0, negativeHigh0);
-        if (numTokens > 1) {
-          const positive1 = v128.load32_splat(token1 + quad * QUAD_COLS);
-          const negative1 = v128.load32_splat(token1 + quad * QUAD_COLS, QD8_SPLIT_NEGATIVE_OFFSET);
-          positiveLow1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(low, positive1, positiveLow1);
-          positiveHigh1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(high, positive1, positiveHigh1);
-          negativeLow1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(low, negative1, negativeLow1);
-          negativeHigh1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(high, negative1, negativeHigh1);
-        }
+    let low = f32x4.splat(0);
+    let high = f32x4.splat(0);
+    for (let end = weights + numGroups * QB8W_RECORD_BYTES; weights < end; weights += QB8W_RECORD_BYTES) {
+      let positiveLow = i32x4.splat(0);
+      let positiveHigh = i32x4.splat(0);
+      let negativeLow = i32x4.splat(0);
+      let negativeHigh = i32x4.splat(0);
+      let quants = activations;
+      for (let at = weights, scales = weights + QB8W_SCALES_OFFSET; at < scales; at += QB8W_QUAD_BYTES) {
+        const low4 = v128.load(at);
+        const high4 = v128.load(at + HALF_TILE_BYTES);
+        const positive = v128.load32_splat(quants);
+        const negative = v128.load32_splat(quants + QD8_SPLIT_NEGATIVE_OFFSET);
+        positiveLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(low4, positive, positiveLow);
+        positiveHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(high4, positive, positiveHigh);
+        negativeLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(low4, negative, negativeLow);
+        negativeHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(high4, negative, negativeHigh);
+        quants += QUAD_COLS;
       }
-      const scaleLow = decodeF16x4(record + QB8W_SCALES_OFFSET, f16Mask, f16Correction);
-      const scaleHigh = decodeF16x4(record + QB8W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
-      low0 = Tile.addGroup(low0, positiveLow0, negativeLow0, scaleLow, token0);
-      high0 = Tile.addGroup(high0, positiveHigh0, negativeHigh0, scaleHigh, token0);
-      if (numTokens > 1) {
-        low1 = Tile.addGroup(low1, positiveLow1, negativeLow1, scaleLow, token1);
-        high1 = Tile.addGroup(high1, positiveHigh1, negativeHigh1, scaleHigh, token1);
-      }
-      record += QB8W_RECORD_BYTES;
-      token0 += QD8_SPLIT_GROUP_BYTES;
-      token1 += QD8_SPLIT_GROUP_BYTES;
+      const scaleLow = decodeF16x4(weights + QB8W_SCALES_OFFSET, f16Mask, f16Correction);
+      const scaleHigh = decodeF16x4(weights + QB8W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
+      low = Tile.addGroup(low, positiveLow, negativeLow, scaleLow, activations);
+      high = Tile.addGroup(high, positiveHigh, negativeHigh, scaleHigh, activations);
+      activations += QD8_SPLIT_GROUP_BYTES;
     }
-    storeRows(output, low0, high0, numRows);
-    if (numTokens > 1) storeRows(output + outputStride, low1, high1, numRows);
+    storeRows(output, low, high, numRows);
   }
 
   @inline
@@ -130,16 +96,12 @@ export function qd8_f32_qb8w_gemm__simd128(
   const tileBytes: usize = numGroups * QB8W_RECORD_BYTES;
   for (let row = 0; row < rows; row += TILE_ROWS) {
     const numRows = min(TILE_ROWS, rows - row);
-    let token = 0;
     let from = activations;
     let to = output + row * F32_BYTES;
-    for (; token + TOKENS_MAX <= numTokens; token += TOKENS_MAX) {
-      Tile.multiply(TOKENS_MAX, to, outputStride, numRows, from, activationsStride, weights, numGroups);
-      from += TOKENS_MAX * activationsStride;
-      to += TOKENS_MAX * outputStride;
-    }
-    if (token < numTokens) {
-      Tile.multiply(1, to, outputStride, numRows, from, activationsStride, weights, numGroups);
+    for (let token = 0; token < numTokens; token++) {
+      Tile.multiply(to, numRows, from, weights, numGroups);
+      from += activationsStride;
+      to += outputStride;
     }
     weights += tileBytes;
   }
