@@ -30,7 +30,10 @@ const HALF_F32_BYTES: usize = 16;
 
 /** Inline functions are static methods here, since TypeScript's grammar has decorators on class members only. */
 class Tile {
-  /** One tile of 8 rows for two tokens, which share the decoding of the weights. */
+  /**
+   * One tile of 8 rows for two tokens, which share the decoding of the weights. With more tokens the Workers runtime, which
+   * checks every access, spends more on bounds and pointers than the decoding costs: see `docs/kernels.md`.
+   */
   @inline
   static multiplyTwo(
     output: usize,

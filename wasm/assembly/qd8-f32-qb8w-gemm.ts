@@ -22,7 +22,10 @@ const HALF_TILE_BYTES: usize = 16;
 const HALF_F16_BYTES: usize = 8;
 
 class Tile {
-  /** One tile of 8 rows, of which `numRows` are stored, for one token. */
+  /**
+   * One tile of 8 rows, of which `numRows` are stored, for one token. The tile stays in the first cache for the others: to
+   * share its loads between tokens costs more in the Workers runtime, which checks every access, than it saves.
+   */
   static multiply(output: usize, numRows: i32, activations: usize, weights: usize, numGroups: i32): void {
     const f16Mask = loadF16Mask();
     const f16Correction = loadF16BiasCorrection();
