@@ -73,13 +73,15 @@ function originMetrics(origins: readonly OriginHealth[]): Record<string, Metric>
     lamina_origin_waiting: metric('gauge', 'Requests that wait in this isolate for the origin.'),
     lamina_origin_calls_total: metric('counter', 'Calls to the origin.'),
     lamina_origin_failures_total: metric('counter', 'Calls to the origin that failed.'),
+    lamina_origin_hedges_total: metric('counter', 'Calls to the origin beside one to another that was late.'),
   };
-  for (const { id: origin, breaker, inFlight, waiting, requests, failures } of origins) {
+  for (const { id: origin, breaker, inFlight, waiting, requests, failures, hedges } of origins) {
     add(metrics.lamina_origin_up, breaker === 'open' ? 0 : 1, { origin });
     add(metrics.lamina_origin_in_flight, inFlight, { origin });
     add(metrics.lamina_origin_waiting, waiting, { origin });
     add(metrics.lamina_origin_calls_total, requests, { origin });
     add(metrics.lamina_origin_failures_total, failures, { origin });
+    add(metrics.lamina_origin_hedges_total, hedges, { origin });
   }
   return metrics;
 }

@@ -185,6 +185,8 @@ export interface OriginHealth {
   readonly ttftMs: number | null;
   readonly requests: number;
   readonly failures: number;
+  /** Of the requests, those that were made beside one to another origin that was late. */
+  readonly hedges: number;
 }
 
 export interface EngineLoad {

@@ -8,6 +8,7 @@ describe('parseOrigins', () => {
   it('takes a text or a value and fills in what is not said', () => {
     const [origin] = parseOrigins(JSON.stringify([ORIGIN]));
     expect(origin).toMatchObject({ transport: 'url', engine: 'openai', weight: 1, credentials: {} });
+    expect(origin?.models).toMatchObject([{ hedging: { enabled: false } }]);
     expect(parseOrigins([ORIGIN])).toEqual([origin]);
   });
 
@@ -30,6 +31,8 @@ describe('parseOrigins', () => {
     [[{ ...ORIGIN, models: [] }], 'models'],
     [[{ ...ORIGIN, models: [MODEL, MODEL] }], "'lamina-pro' is there twice"],
     [[{ ...ORIGIN, models: [{ ...MODEL, capabilities: ['flying'] }] }], 'capabilities'],
+    [[{ ...ORIGIN, models: [{ ...MODEL, hedging: { enabled: 'yes' } }] }], 'hedging'],
+    [[{ ...ORIGIN, models: [{ ...MODEL, hedging: { enabled: true, delayMs: 1 } }] }], 'delayMs'],
     [[{ ...ORIGIN, transport: 'vpc' }], 'needs the name of its binding'],
     [[{ ...ORIGIN, binding: 'B' }], 'has no binding'],
     [[{ ...ORIGIN, transport: 'access' }], 'accessClientIdSecret and accessClientSecretSecret'],

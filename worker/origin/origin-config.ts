@@ -27,6 +27,8 @@ const originModelSchema = z.strictObject({
    * `</think>`; `closing`: only the second, since the chat template writes the first.
    */
   thinkTags: z.enum(['none', 'pair', 'closing']).default('none'),
+  /** Asks another origin too when the first token is late; both origins must have it. It doubles the prefill, so it is off. */
+  hedging: z.strictObject({ enabled: z.boolean() }).default({ enabled: false }),
 });
 
 const originSchema = z

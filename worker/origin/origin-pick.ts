@@ -2,6 +2,7 @@
 import type { Clock } from '../../shards/platform/clock.ts';
 import type { Capability } from '../routing/capabilities.ts';
 import { chooseOrigin } from './choose-origin.ts';
+import { mayHedge } from './hedge.ts';
 import { OriginError, type CanServe, type OriginModel, type OriginRequest } from './origin-backend.ts';
 import type { Report } from './origin-breaker.ts';
 import type { OriginModelConfig } from './origin-config.ts';
@@ -64,6 +65,29 @@ export async function pickOrigin(options: PickOptions): Promise<Picked | OriginE
     }
     return { origin, model, lease: slot, report: origin.breaker.begin() };
   }
+}
+
+/**
+ * An origin that is asked beside `first`, at once; null when none may be.
+ * @param pay asked when there is one; it is not taken when the answer is no.
+ */
+export function pickHedge(
+  first: Origin,
+  { origins, request, random }: Pick<PickOptions, 'origins' | 'request' | 'random'>,
+  pay: () => boolean,
+): Picked | null {
+  const { model: publicId, promptTokensEstimate } = request;
+  const usable = origins.filter(
+    (origin) =>
+      origin !== first && fits(origin, request) && mayHedge(origin, origin.model(publicId), promptTokensEstimate),
+  );
+  const origin = chooseOrigin(usable, request.affinityKey, random);
+  const model = origin?.model(publicId);
+  if (origin === undefined || model === undefined || !pay()) {
+    return null;
+  }
+  const lease = origin.slots.acquireNow();
+  return lease === null ? null : { origin, model, lease, report: origin.breaker.begin() };
 }
 
 /**

@@ -4,6 +4,8 @@ import { sleepUnlessAborted } from '../generation/abort.ts';
 import type { Capability } from '../routing/capabilities.ts';
 import { AttemptFailedError, callOnce, openAnswer, type Attempt } from './attempt.ts';
 import { createChunkTransform } from './chat-transform.ts';
+import { FirstTokenTimes } from './hedge.ts';
+import { type Hedge, raceWithHedge } from './hedged-race.ts';
 import {
   OriginError,
   type CalledOperation,
@@ -18,8 +20,8 @@ import {
   type ServedBy,
   type StreamedOperation,
 } from './origin-backend.ts';
-import type { Report } from './origin-breaker.ts';
-import { canServe, configuredModels, pickOrigin, type Picked } from './origin-pick.ts';
+import { errorAfter, type PoolCall, startCall } from './origin-call.ts';
+import { canServe, configuredModels, pickHedge, pickOrigin, type Picked } from './origin-pick.ts';
 import { probeOrigin } from './origin-probe.ts';
 import { DEFAULT_DEADLINES, type Origin } from './origin.ts';
 import { RetryBudget } from './retry-budget.ts';
@@ -53,10 +55,12 @@ export function createOriginPool(deps: OriginPoolDeps): OriginBackend {
 class OriginPool implements OriginBackend {
   readonly #deps: OriginPoolDeps;
   readonly #budget: RetryBudget;
+  readonly #firstTokenTimes: FirstTokenTimes;
 
   constructor(deps: OriginPoolDeps) {
     this.#deps = deps;
     this.#budget = new RetryBudget(() => deps.clock.nowMs());
+    this.#firstTokenTimes = new FirstTokenTimes(() => deps.clock.nowMs());
   }
 
   models(): readonly OriginModel[] {
@@ -71,7 +75,12 @@ class OriginPool implements OriginBackend {
     request: OriginRequest<StreamedOperation>,
     signal: AbortSignal,
   ): AsyncGenerator<OriginEvent, void, undefined> {
-    const { value: answer, origin, servedBy, picked } = await this.#serve(request, signal, openAnswer);
+    const {
+      value: answer,
+      origin,
+      servedBy,
+      picked,
+    } = await this.#serve(request, signal, openAnswer, (late) => late.abort());
     try {
       const transform = createChunkTransform(picked.model, request);
       yield { type: 'served_by', ...servedBy };
@@ -100,7 +109,7 @@ class OriginPool implements OriginBackend {
   }
 
   async call(request: OriginRequest<CalledOperation>, signal: AbortSignal): Promise<CallResult> {
-    const { value, servedBy, picked } = await this.#serve(request, signal, callOnce);
+    const { value, servedBy, picked } = await this.#serve(request, signal, callOnce, null);
     picked.lease.release();
     return { servedBy, body: { ...value, model: request.model }, usage: readUsage(value['usage']) };
   }
@@ -113,75 +122,76 @@ class OriginPool implements OriginBackend {
     await Promise.all(this.#deps.origins.map((origin) => probeOrigin(origin, this.#deps.clock)));
   }
 
-  /** Calls one origin after another until one answers, within the attempts, the budget and the time. */
+  /**
+   * Calls one origin after another until one answers, within the attempts, the budget and the time.
+   * @param discard ends an answer that another one has come before; null where there may be no second call.
+   */
   async #serve<Operation extends OriginOperation, T>(
     request: OriginRequest<Operation>,
     signal: AbortSignal,
     run: (attempt: Attempt<Operation>) => Promise<T>,
+    discard: ((value: T) => void) | null,
   ): Promise<Served<T>> {
     const { clock, random, origins } = this.#deps;
     const deadlines = { ...DEFAULT_DEADLINES, ...request.deadlines };
     const endMs = clock.nowMs() + deadlines.totalMs;
     const tried = new Set<Origin>();
+    let attempts = 0;
     let lastError: OriginError | null = null;
+    const start = (picked: Picked): PoolCall<T> => {
+      attempts++;
+      tried.add(picked.origin);
+      const attempt = { request, deadlines, remainingMs: endMs - clock.nowMs(), clock, signal };
+      return startCall(picked, attempt, { run, discard, times: this.#firstTokenTimes });
+    };
     this.#budget.countRequest();
-    for (let attempts = 1; ; attempts++) {
+    for (;;) {
       const picked = await pickOrigin({ origins, request, tried, endMs, clock, random, signal });
       if (picked instanceof OriginError) {
         // What an origin said tells more than that no other is left.
         throw lastError ?? picked;
       }
-      const { origin, model, report } = picked;
-      const startMs = clock.nowMs();
-      origin.sawRequest();
-      try {
-        const value = await run({ origin, model, request, deadlines, remainingMs: endMs - startMs, clock, signal });
-        report('success');
-        origin.sawContent(clock.nowMs() - startMs);
-        return { value, origin, picked, servedBy: { originId: origin.id, upstreamModel: model.upstream, attempts } };
-      } catch (error) {
-        picked.lease.release();
-        const failed = this.#settle(error, origin, report, attempts);
-        const isLast = attempts >= ATTEMPTS_MAX || clock.nowMs() >= endMs || signal.aborted;
-        tried.add(origin);
-        lastError = failed.error;
-        if (isLast || !failed.isWorthRetry || !this.#budget.tryRetry()) {
-          throw lastError;
-        }
-        if (
-          origins.every((other) => tried.has(other) || other.waitMs > 0 || other.model(request.model) === undefined)
-        ) {
-          await sleepUnlessAborted(clock, SAME_ORIGIN_PAUSE_MS * (0.5 + random() / 2), signal);
-        }
+      // A request that is tried again has found its other origin.
+      const hedge = discard === null || attempts > 0 ? null : this.#hedgeOf(picked, request, start);
+      const { call, outcome } = await raceWithHedge<T, PoolCall<T>>(start(picked), hedge, clock);
+      if (outcome.type === 'answered') {
+        const { origin, model } = call.picked;
+        const servedBy = { originId: origin.id, upstreamModel: model.upstream, attempts };
+        return { value: outcome.value, origin, picked: call.picked, servedBy };
+      }
+      if (outcome.type === 'gone') {
+        throw outcome.error;
+      }
+      lastError = errorAfter(outcome.error, call.picked.origin, attempts);
+      const isLast = attempts >= ATTEMPTS_MAX || clock.nowMs() >= endMs || signal.aborted;
+      if (isLast || !outcome.isWorthRetry || !this.#budget.tryRetry()) {
+        throw lastError;
+      }
+      if (origins.every((other) => tried.has(other) || other.waitMs > 0 || other.model(request.model) === undefined)) {
+        await sleepUnlessAborted(clock, SAME_ORIGIN_PAUSE_MS * (0.5 + random() / 2), signal);
       }
     }
   }
 
-  /** Reports the failure. @throws what is no failure of the origin. */
-  #settle(
-    error: unknown,
-    origin: Origin,
-    report: Report,
-    attempts: number,
-  ): { readonly error: OriginError; readonly isWorthRetry: boolean } {
-    if (!(error instanceof AttemptFailedError)) {
-      report('unknown');
-      throw error;
+  /** When and how a second call joins one to `first`; null when none will. */
+  #hedgeOf<T>(
+    first: Picked,
+    request: OriginRequest,
+    start: (picked: Picked) => PoolCall<T>,
+  ): Hedge<PoolCall<T>> | null {
+    // What a breaker's trial shows is worth waiting for.
+    const mayHedge = first.model.hedging.enabled && first.origin.breaker.state === 'closed';
+    const delayMs = mayHedge ? this.#firstTokenTimes.hedgeDelayMs(request.model) : null;
+    if (delayMs === null) {
+      return null;
     }
-    const { isOriginsFault, isWorthRetry, error: cause } = error.failure;
-    // A refusal with reasons comes from an engine that works.
-    report(isOriginsFault ? 'failure' : 'success');
-    if (isOriginsFault) {
-      origin.sawFailure(cause.message);
-    }
-    if (cause.code === 'overloaded' || cause.retryAfterMs !== null) {
-      origin.sawBusy(cause.retryAfterMs);
-    }
-    const { code, message, status, retryable } = cause;
-    const retryAfterMs = cause.retryAfterMs ?? (code === 'overloaded' ? origin.busyMs : null);
     return {
-      error: new OriginError(code, message, { status, retryable, retryAfterMs, attempts, cause }),
-      isWorthRetry,
+      delayMs,
+      start: () => {
+        const second = pickHedge(first.origin, { ...this.#deps, request }, () => this.#budget.tryRetry());
+        second?.origin.sawHedge();
+        return second === null ? null : start(second);
+      },
     };
   }
 }

@@ -76,6 +76,11 @@ export class OriginSlots {
     return Math.ceil(Math.min(RETRY_AFTER_MS_MAX, Math.max(RETRY_AFTER_MS_MIN, estimate)));
   }
 
+  /** @returns null when it would have to wait. */
+  acquireNow(): Lease | null {
+    return this.hasFreeSlot ? this.#grant() : null;
+  }
+
   /** @throws AbortedError when `signal` was aborted while it waited. */
   async acquire(
     priority: Priority,

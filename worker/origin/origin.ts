@@ -43,6 +43,7 @@ export class Origin {
   #lastFailure: string | null = null;
   #requests = 0;
   #failures = 0;
+  #hedges = 0;
   /** When a request last got content from it. */
   lastContentMs = Number.NEGATIVE_INFINITY;
   lastProbeStartMs = Number.NEGATIVE_INFINITY;
@@ -102,6 +103,11 @@ export class Origin {
     this.#requests++;
   }
 
+  /** It is asked beside another origin that is late. */
+  sawHedge(): void {
+    this.#hedges++;
+  }
+
   sawContent(ttftMs: number): void {
     this.lastContentMs = this.#clock.nowMs();
     this.#ttftMs = this.#ttftMs === null ? ttftMs : this.#ttftMs + TTFT_SMOOTHING * (ttftMs - this.#ttftMs);
@@ -132,6 +138,7 @@ export class Origin {
       ttftMs: this.#ttftMs,
       requests: this.#requests,
       failures: this.#failures,
+      hedges: this.#hedges,
     };
   }
 }
