@@ -76,7 +76,7 @@ export function rendezvousOrder<T extends Pick<Candidate, 'id' | 'weight'>>(
 }
 
 /** FNV-1a with Murmur's finaliser, into the open interval (0, 1). */
-function hashToUnit(text: string): number {
+export function hashToUnit(text: string): number {
   let hash = 0x811c9dc5;
   for (let index = 0; index < text.length; index++) {
     hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import type { GatewayLimits } from '../../limits.ts';
 import type { Need } from '../../routing/capabilities.ts';
 import { badRequest } from './errors.ts';
-import { functionName, needsOfMessages, originMessages, toOriginMessages } from './origin-messages.ts';
+import { affinityKeyOf, functionName, needsOfMessages, originMessages, toOriginMessages } from './origin-messages.ts';
 import { forwardedFields, isDeeperThan, type ParsedOriginRequest } from './origin-request.ts';
 import { refuseStrayStreamOptions, sharedShape } from './parameters.ts';
 import { boundedList, parseOrRefuse, wellFormedText } from './schema.ts';
@@ -108,7 +108,7 @@ export function parseOriginChat(body: unknown, limits: GatewayLimits): ParsedOri
     numChoices: fields.n,
     // A prompt has at least one token.
     numTokensAtLeast: 1 + (maxTokens ?? 0),
-    affinityKey: fields.prompt_cache_key ?? null,
+    affinityKey: fields.prompt_cache_key ?? affinityKeyOf(fields.messages),
   };
 }
 

@@ -1,6 +1,7 @@
 /** Messages as origins take them: all roles of OpenAI's API, tool calls, and images inside the request. */
 import * as z from 'zod';
 import type { GatewayLimits } from '../../limits.ts';
+import { hashToUnit } from '../../origin/choose-origin.ts';
 import type { Need } from '../../routing/capabilities.ts';
 import { boundedList, wellFormedText } from './schema.ts';
 
@@ -89,6 +90,26 @@ export function toOriginMessages(messages: readonly OriginMessage[]): object[] {
     );
     return { ...Object.fromEntries(kept), role: message.role === 'developer' ? 'system' : message.role };
   });
+}
+
+/**
+ * The same for the turns of one conversation, which begin alike: its instructions and the first that the user says. Images
+ * are left out. A short digest, since each origin's place in the order of a key costs as much as the key is long.
+ */
+export function affinityKeyOf(messages: readonly OriginMessage[]): string | null {
+  const numBefore = messages.findIndex(({ role }) => role === 'user');
+  if (numBefore === -1) {
+    return null;
+  }
+  const beginning = messages
+    .slice(0, numBefore + 1)
+    .filter(({ role }) => role === 'system' || role === 'developer' || role === 'user');
+  return hashToUnit(JSON.stringify(beginning.map(({ content }) => textOf(content)))).toString(36);
+}
+
+function textOf(content: OriginMessage['content']): string {
+  const parts = Array.isArray(content) ? content : [];
+  return typeof content === 'string' ? content : parts.map((part) => ('text' in part ? part.text : '')).join('\n');
 }
 
 /** What the messages ask of a model, each capability once, by the first field that asks for it. */
