@@ -70,18 +70,24 @@ async function measureTarget(
   return samples;
 }
 
+const WARM_UP_SEED = 1;
+/** More than the prompts of a round: one long one, and one for each stream of each concurrency. */
+const SEEDS_PER_ROUND = 1000;
+
 /** Warms every target up once, then measures `rounds` times in turn. */
 export async function benchServe(options: ServeOptions): Promise<BenchSample[]> {
-  let seed = 1;
-  const nextSeed = (): number => seed++;
+  const warmUpPrompt = promptOf(options.promptWords, WARM_UP_SEED);
   for (const target of options.targets) {
-    await timeStream(target, promptOf(options.promptWords, nextSeed()), options.maxTokens, options.nowMs);
+    await timeStream(target, warmUpPrompt, options.maxTokens, options.nowMs);
   }
   const samples: BenchSample[] = [];
   let done = 0;
   for (let round = 0; round < options.rounds; round++) {
     for (const target of turnOrder(options.targets, round)) {
-      samples.push(...(await measureTarget(target, round, options, nextSeed)));
+      // All targets get the prompts of the round, for how fast an answer is depends on what it says: see speculation.
+      // None gets a prompt twice, so none can answer from a cache.
+      let seed = WARM_UP_SEED + 1 + round * SEEDS_PER_ROUND;
+      samples.push(...(await measureTarget(target, round, options, () => seed++)));
       done += 1;
       options.onRound(done, options.rounds * options.targets.length);
     }
