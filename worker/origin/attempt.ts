@@ -223,11 +223,16 @@ function streamedBody(
 ): Record<string, unknown> {
   const isVllm = engine === 'vllm';
   return {
-    ...request.body,
+    ...(engine === 'llama.cpp' ? inNamesOfLlamaCpp(request.body) : request.body),
     model: model.upstream,
     stream: true,
     stream_options: { include_usage: true, ...(isVllm ? { continuous_usage_stats: true } : {}) },
     ...(isVllm ? { cache_salt: request.tenant } : {}),
     ...(engine === 'llama.cpp' ? { timings_per_token: true } : {}),
   };
+}
+
+/** llama.cpp's server ignores vLLM's and SGLang's name of this penalty without a word. */
+function inNamesOfLlamaCpp({ repetition_penalty: penalty, ...body }: OriginRequest['body']): Record<string, unknown> {
+  return penalty === undefined ? body : { ...body, repeat_penalty: penalty };
 }

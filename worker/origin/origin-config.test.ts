@@ -33,6 +33,10 @@ describe('parseOrigins', () => {
     [[{ ...ORIGIN, models: [{ ...MODEL, capabilities: ['flying'] }] }], 'capabilities'],
     [[{ ...ORIGIN, models: [{ ...MODEL, hedging: { enabled: 'yes' } }] }], 'hedging'],
     [[{ ...ORIGIN, models: [{ ...MODEL, hedging: { enabled: true, delayMs: 1 } }] }], 'delayMs'],
+    [
+      [{ ...ORIGIN, engine: 'llama.cpp', models: [{ ...MODEL, capabilities: ['infill'] }] }],
+      "leave out the capability 'infill'",
+    ],
     [[{ ...ORIGIN, transport: 'vpc' }], 'needs the name of its binding'],
     [[{ ...ORIGIN, binding: 'B' }], 'has no binding'],
     [[{ ...ORIGIN, transport: 'access' }], 'accessClientIdSecret and accessClientSecretSecret'],

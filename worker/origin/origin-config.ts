@@ -71,6 +71,9 @@ const originSchema = z
     if ((id === undefined) !== (secret === undefined) || (origin.transport === 'access' && id === undefined)) {
       fail(['credentials'], 'a service token has two parts: accessClientIdSecret and accessClientSecretSecret');
     }
+    if (origin.engine === 'llama.cpp' && origin.models.some((model) => model.capabilities.includes('infill'))) {
+      fail(['models'], "llama.cpp's completions ignore 'suffix'; leave out the capability 'infill'");
+    }
     const names = origin.models.map((model) => model.public);
     const repeated = names.find((name, index) => names.indexOf(name) !== index);
     if (repeated !== undefined) {

@@ -47,6 +47,26 @@ describe('what is sent', () => {
   });
 });
 
+describe('the penalty of repetition', () => {
+  it.each([
+    ['llama.cpp', { repeat_penalty: 1.2 }],
+    ['vllm', { repetition_penalty: 1.2 }],
+  ])('has the name that %s reads', async (engine, expected) => {
+    const bodies: Record<string, unknown>[] = [];
+    const respond: Respond = (_url, init) => {
+      bodies.push(JSON.parse(init.body as string) as Record<string, unknown>);
+      return answerOf('a');
+    };
+    const { pool } = scriptedPool([{ respond, config: { engine } }]);
+    await collect(pool.stream(chatRequest({ body: { messages: [], repetition_penalty: 1.2 } }), signal));
+    await collect(pool.stream(chatRequest({ body: { messages: [] } }), signal));
+    const penalties = bodies.map((body) =>
+      Object.fromEntries(Object.entries(body).filter(([name]) => name.endsWith('_penalty'))),
+    );
+    expect(penalties).toEqual([expected, {}]);
+  });
+});
+
 describe('a request', () => {
   it('gets chunks under the public name, and one end with the count', async () => {
     const { pool } = scriptedPool([{ respond: () => answerOf('a', 'b') }]);
