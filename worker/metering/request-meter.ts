@@ -117,7 +117,9 @@ export class RequestMeter {
     }
     this.#isEnded = true;
     const route = this.#route;
-    const hasAnswered = outcome === 'completed' || this.#completionTokens > 0;
+    // What was sent is paid for. An answer in one piece that failed was not sent, whatever had been generated of it.
+    const isStream = this.#request?.isStream ?? false;
+    const hasSent = this.#completionTokens > 0 && (isStream || outcome === 'client_gone');
     const numTokens = (route?.promptTokens ?? 0) + this.#completionTokens;
     this.#sink.record({
       ...this.#start,
@@ -127,14 +129,14 @@ export class RequestMeter {
       servedBy: this.#servedBy,
       attempts: this.#attempts,
       fallbackReason: route?.fallbackReason ?? null,
-      isStream: this.#request?.isStream ?? false,
+      isStream,
       numChoices: this.#request?.numChoices ?? 0,
       promptTokens: route?.promptTokens ?? 0,
       completionTokens: this.#completionTokens,
       cachedTokens: this.#cachedTokens,
       reasoningTokens: this.#reasoningTokens,
       isEstimated: route?.isEstimated ?? false,
-      costCny: route !== null && hasAnswered ? costCny(route.tier, numTokens) : 0,
+      costCny: route !== null && (outcome === 'completed' || hasSent) ? costCny(route.tier, numTokens) : 0,
       ttftMs: this.#ttftMs,
       durationMs: this.#clock.nowMs() - this.#startMs,
       finishReasons: this.#finishReasons,
