@@ -4,6 +4,7 @@
  */
 import { Hono, type Context } from 'hono';
 import { cors } from 'hono/cors';
+import { DEFAULT_RESUME_LIMITS, type ResumeLimits } from '../shards/client/engine-client.ts';
 import type { HeadClient } from '../shards/engine/protocol.ts';
 import type { Clock } from '../shards/platform/clock.ts';
 import { EMBEDDINGS_SURFACE, IMAGES_SURFACE, RERANK_SURFACE } from './api/openai/call-requests.ts';
@@ -19,7 +20,6 @@ import { RequestCounters } from './metering/request-counters.ts';
 import type { MeteringSink } from './metering/served-record.ts';
 import { isRingEntry, type Catalog, type RingEntry } from './routing/catalog.ts';
 import { PLAYGROUND_PATHS } from './playground/files.ts';
-import { DEFAULT_RESUME_LIMITS, type ResumeLimits } from './routing/engine-client.ts';
 import type { TextModel } from './tokenizer/text-model.ts';
 
 export interface GatewayDeps {

@@ -1,6 +1,6 @@
 /** How tokens become deltas: which text and which tokens come out when, around characters and stop strings. */
 import { describe, expect, it } from 'vitest';
-import type { EngineClient } from '../routing/engine-client.ts';
+import type { EngineClient } from '../../shards/client/engine-client.ts';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts';
 import { generateText, type TextEvent } from './text-sequence.ts';
 

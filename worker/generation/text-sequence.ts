@@ -1,6 +1,6 @@
 /** One sequence as text: runs a generation and turns its tokens into text, up to a stop string. */
 import type { GenerateRequest, TokenLogprob } from '../../shards/engine/protocol.ts';
-import type { EngineClient, GenerationError } from '../routing/engine-client.ts';
+import type { EngineClient, GenerationError } from '../../shards/client/engine-client.ts';
 import { IncrementalDetokenizer } from '../tokenizer/detokenizer.ts';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts';
 import { StopMatcher } from './stop-matcher.ts';

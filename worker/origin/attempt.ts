@@ -1,6 +1,6 @@
 /** One call to one origin: sent, watched, and read as far as it takes to know that it is an answer. */
 import type { Clock } from '../../shards/platform/clock.ts';
-import { AbortedError, unlessAborted } from '../generation/abort.ts';
+import { AbortedError, unlessAborted } from '../../shards/client/abort.ts';
 import { DeadlineWatch } from './deadline-watch.ts';
 import type {
   CalledOperation,

@@ -1,7 +1,7 @@
 /** Hedging in the pool: scripted origins on a clock that the test winds. */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AbortedError } from '../generation/abort.ts';
+import { AbortedError } from '../../shards/client/abort.ts';
 import { settled } from '../test/support/manual-clock.ts';
 import { TTFT_SAMPLES_MIN } from './hedge.ts';
 import { DEFAULT_BREAKER } from './origin-breaker.ts';

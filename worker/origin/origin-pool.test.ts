@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { AbortedError } from '../generation/abort.ts';
+import { AbortedError } from '../../shards/client/abort.ts';
 import { settled } from '../test/support/manual-clock.ts';
 import { OriginError, type OriginEvent, type OriginRequest } from './origin-backend.ts';
 import { ATTEMPTS_MAX } from './origin-pool.ts';

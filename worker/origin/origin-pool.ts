@@ -1,6 +1,6 @@
 /** The configured origins as one backend: who gets a request, what happens when that one fails, and what it cost. */
 import type { Clock } from '../../shards/platform/clock.ts';
-import { sleepUnlessAborted } from '../generation/abort.ts';
+import { sleepUnlessAborted } from '../../shards/client/abort.ts';
 import type { Capability } from '../routing/capabilities.ts';
 import { AttemptFailedError, callOnce, openAnswer, type Attempt } from './attempt.ts';
 import { createChunkTransform } from './chat-transform.ts';

@@ -3,7 +3,7 @@
  * none and would run a waiting request's call inside the request that made room, whose end would then cancel it.
  */
 import type { Clock } from '../../shards/platform/clock.ts';
-import { AbortedError } from '../generation/abort.ts';
+import { AbortedError } from '../../shards/client/abort.ts';
 import type { Priority } from './origin-backend.ts';
 
 export interface SlotLimits {

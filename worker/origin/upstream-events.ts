@@ -1,6 +1,6 @@
 /** An origin's answer as it comes: server-sent events with JSON in them, read with bounds and without trust. */
 import { createParser } from 'eventsource-parser';
-import { unlessAborted } from '../generation/abort.ts';
+import { unlessAborted } from '../../shards/client/abort.ts';
 
 /** Longest event, in characters: a chunk of text is some hundred bytes, one with top log-probabilities some ten kilobytes. */
 export const EVENT_LENGTH_MAX = 1024 * 1024;

@@ -4,7 +4,7 @@ import { createGateway } from '../gateway.ts';
 import { HEARTBEAT_MS } from '../api/http/held-response.ts';
 import type { ServedRecord } from '../metering/served-record.ts';
 import type { TextModel } from '../tokenizer/text-model.ts';
-import { DEFAULT_RESUME_LIMITS } from '../routing/engine-client.ts';
+import { DEFAULT_RESUME_LIMITS } from '../../shards/client/engine-client.ts';
 import { post, sseData, until } from './support/http.ts';
 import { ManualClock, settled } from './support/manual-clock.ts';
 import { gatewayDeps, TEST_MODEL, tinyModelFolder } from './support/real-gateway.ts';

@@ -4,7 +4,7 @@ import type { SamplingParams } from '../../../shards/engine/protocol.ts';
 import { createLocalEngine, type LocalEngine } from '../../../shards/platform/local/local-engine.ts';
 import { assert } from '../../../wasm/host/assert.ts';
 import type { StageRuntime } from '../../../wasm/host/stage-runtime.ts';
-import { readEvents } from '../../../worker/routing/event-stream.ts';
+import { readEvents } from '../../../shards/client/event-stream.ts';
 import type { TextModel } from '../../../worker/tokenizer/text-model.ts';
 import { fileAssets } from '../../testing/file-assets.ts';
 import { compareWithGolden } from '../compare-golden.ts';

@@ -1,6 +1,6 @@
 /** `POST /v1/embeddings`, `/v1/rerank` and `/v1/images/generations`: to an origin that can do it, or refused by name. */
 import type { Context } from 'hono';
-import { AbortedError } from '../../generation/abort.ts';
+import { AbortedError } from '../../../shards/client/abort.ts';
 import type { GatewayEnv } from '../../gateway.ts';
 import { RequestMeter } from '../../metering/request-meter.ts';
 import { OriginError, type CallResult } from '../../origin/origin-backend.ts';

@@ -1,7 +1,7 @@
 /** Errors of the OpenAI surface. One class, one body shape: `{"error": {message, type, param, code}}`. */
 import type { EngineErrorCode } from '../../../shards/engine/protocol.ts';
 import { OriginError } from '../../origin/origin-backend.ts';
-import { GenerationError } from '../../routing/engine-client.ts';
+import { GenerationError } from '../../../shards/client/engine-client.ts';
 
 export interface ApiErrorDetails {
   readonly status: number;

@@ -2,14 +2,14 @@
  * One request for generated text on its way to a backend: from the body to the parts of an answer. Which backend serves
  * it is settled by its first event; until then, and only where the client allows it, another one may take over.
  */
-import { AbortedError } from '../../generation/abort.ts';
+import { AbortedError } from '../../../shards/client/abort.ts';
 import type { GatewayDeps } from '../../gateway.ts';
 import type { GatewayLimits } from '../../limits.ts';
 import type { RequestMeter } from '../../metering/request-meter.ts';
 import type { StreamedOperation } from '../../origin/origin-backend.ts';
 import type { Need } from '../../routing/capabilities.ts';
 import { isRingEntry, type CatalogEntry, type RingEntry } from '../../routing/catalog.ts';
-import type { ResumeLimits } from '../../routing/engine-client.ts';
+import type { ResumeLimits } from '../../../shards/client/engine-client.ts';
 import { decideRoute, type LearntObstacle } from '../../routing/route-decision.ts';
 import { toApiError } from './errors.ts';
 import { obstacleError, obstacleOfFailure } from './obstacle-errors.ts';

@@ -2,7 +2,7 @@
 import { OriginError } from '../../origin/origin-backend.ts';
 import type { Capability, Need } from '../../routing/capabilities.ts';
 import type { CatalogEntry } from '../../routing/catalog.ts';
-import { GenerationError } from '../../routing/engine-client.ts';
+import { GenerationError } from '../../../shards/client/engine-client.ts';
 import type { LearntObstacle, Obstacle } from '../../routing/route-decision.ts';
 import { ApiError, badRequest, retryAfterSeconds } from './errors.ts';
 

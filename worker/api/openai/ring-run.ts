@@ -2,7 +2,7 @@
 import { mergeConcurrently } from '../../generation/merge.ts';
 import { generateText } from '../../generation/text-sequence.ts';
 import type { RequestMeter } from '../../metering/request-meter.ts';
-import { createEngineClient } from '../../routing/engine-client.ts';
+import { createEngineClient } from '../../../shards/client/engine-client.ts';
 import type { GenerationRouteDeps } from './generation-run.ts';
 import type { AnswerEvents, RingPlan } from './plan.ts';
 

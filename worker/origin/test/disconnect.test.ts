@@ -1,6 +1,6 @@
 /** A client that leaves frees the slot of the engine, whatever the engine is doing: seen in llama.cpp's own `/slots`. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AbortedError } from '../../generation/abort.ts';
+import { AbortedError } from '../../../shards/client/abort.ts';
 import type { OriginBackend } from '../origin-backend.ts';
 import { chatRequest, type Engines, poolOver, startEngines } from './support/real-origins.ts';
 

@@ -9,7 +9,7 @@ import {
   type OriginRequest,
   type OriginUsage,
 } from '../../origin/origin-backend.ts';
-import { AbortedError, unlessAborted } from '../../generation/abort.ts';
+import { AbortedError, unlessAborted } from '../../../shards/client/abort.ts';
 import { CAPABILITIES, type Capability } from '../../routing/capabilities.ts';
 
 export type OriginStep =

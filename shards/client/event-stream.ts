@@ -1,5 +1,5 @@
 /** Reads the newline-delimited JSON stream of a head shard. */
-import type { GenerateEvent } from '../../shards/engine/protocol.ts';
+import type { GenerateEvent } from '../engine/protocol.ts';
 
 /**
  * Longest line. The largest event reports a whole prompt's log-probabilities: 8192 tokens with 20 alternatives of about

@@ -3,10 +3,10 @@
  * Object several times a week; the gateway holds the request and the tokens it got, and asks again with both. The head
  * prefills them and the sampler is keyed by (seed, position), so the tokens that follow are the ones that would have come.
  */
-import type { EngineErrorCode, GenerateEvent, GenerateRequest, HeadClient } from '../../shards/engine/protocol.ts';
-import type { Clock, Timer } from '../../shards/platform/clock.ts';
-import { describeError } from '../../shards/result.ts';
-import { AbortedError, sleepUnlessAborted, unlessAborted } from '../generation/abort.ts';
+import type { EngineErrorCode, GenerateEvent, GenerateRequest, HeadClient } from '../engine/protocol.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
+import { describeError } from '../result.ts';
+import { AbortedError, sleepUnlessAborted, unlessAborted } from './abort.ts';
 import { readEvents } from './event-stream.ts';
 
 export interface ResumeLimits {

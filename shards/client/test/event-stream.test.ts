@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { GenerateEvent } from '../../shards/engine/protocol.ts';
-import { EventStreamError, readEvents } from './event-stream.ts';
+import type { GenerateEvent } from '../../engine/protocol.ts';
+import { EventStreamError, readEvents } from '../event-stream.ts';
 
 const encoder = new TextEncoder();
 

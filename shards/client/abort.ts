@@ -1,5 +1,5 @@
 /** Waiting that ends early when the client goes away. */
-import type { Clock } from '../../shards/platform/clock.ts';
+import type { Clock } from '../platform/clock.ts';
 
 /** The client is gone; nobody waits for the result. */
 export class AbortedError extends Error {
