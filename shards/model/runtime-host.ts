@@ -13,7 +13,7 @@ import type { StageAssignment } from './assignment.ts';
 import type { Manifest } from './manifest.ts';
 import { ManifestError } from './manifest-fields.ts';
 import { parseManifest } from './parse-manifest.ts';
-import { loadWeights, sha256Hex, WeightLoadError } from './weight-loader.ts';
+import { loadWeights, sha256Hex, WeightLoadError, type Sha256Hex } from './weight-loader.ts';
 
 export const MANIFEST_FILE = 'manifest.json';
 /** A model of 100 layers has a manifest of about 400 kB. */
@@ -32,6 +32,8 @@ export interface RuntimeHostOptions {
   readonly createRuntime: (options: StageRuntimeOptions) => StageRuntime;
   readonly clock: Clock;
   readonly entropy: Entropy;
+  /** Checks manifest and weights. Default: that of the platform. */
+  readonly sha256?: Sha256Hex;
 }
 
 /** The right to use the runtime's KV pages and scratch memory. */
@@ -128,7 +130,8 @@ export class RuntimeHost {
     if (!this.#ready) {
       const { layerStart, layerEnd, isHead } = runtime.options;
       const weightView = runtime.weightView.bind(runtime);
-      await loadWeights({ manifest, layerStart, layerEnd, isHead, assets, weightView });
+      const { sha256 = sha256Hex } = this.#options;
+      await loadWeights({ manifest, layerStart, layerEnd, isHead, assets, weightView, sha256 });
       runtime.weightsReady();
       // Stages load side by side, but a first step passes one after the other: here the compiling overlaps.
       runtime.warmUp();
@@ -147,8 +150,9 @@ export class RuntimeHost {
     if (bytes === 'too_large') {
       throw new WeightLoadError('file_length', `${MANIFEST_FILE} is larger than ${MANIFEST_BYTES_MAX} bytes`);
     }
-    const digest = await sha256Hex(bytes);
-    const { manifestSha256 } = this.#options.assignment;
+    const { assignment, sha256 = sha256Hex } = this.#options;
+    const digest = await sha256(bytes);
+    const { manifestSha256 } = assignment;
     if (digest !== manifestSha256) {
       const message = `${MANIFEST_FILE} has SHA-256 ${digest}, the plan was made for ${manifestSha256}: plan again`;
       throw new WeightLoadError('hash_mismatch', message);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { createStageRuntime } from '../../../wasm/host/stage-runtime.ts';
 import { loadKernels } from '../../../wasm/build.ts';
@@ -5,6 +6,7 @@ import type { AssetSource } from '../../platform/assets.ts';
 import { systemEntropy } from '../../platform/system.ts';
 import { tinyRings } from '../../test/tiny-ring.ts';
 import { LEASE_STALE_MS, LOAD_TAKEOVER_MS, MANIFEST_BYTES_MAX, RuntimeHost } from '../runtime-host.ts';
+import type { Sha256Hex } from '../weight-loader.ts';
 
 const rings = await tinyRings();
 const kernels = await loadKernels();
@@ -24,7 +26,10 @@ class WoundClock {
   yieldToEvents = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 }
 
-function createHost(overrides: Partial<(typeof assignments)[number]> = {}): { host: RuntimeHost; clock: WoundClock } {
+function createHost(
+  overrides: Partial<(typeof assignments)[number]> = {},
+  sha256?: Sha256Hex,
+): { host: RuntimeHost; clock: WoundClock } {
   const clock = new WoundClock();
   const assignment = { ...(assignments[0] as (typeof assignments)[number]), ...overrides };
   const host = new RuntimeHost({
@@ -32,6 +37,7 @@ function createHost(overrides: Partial<(typeof assignments)[number]> = {}): { ho
     createRuntime: (options) => createStageRuntime(kernels, options),
     clock,
     entropy: systemEntropy,
+    ...(sha256 && { sha256 }),
   });
   return { host, clock };
 }
@@ -116,5 +122,14 @@ describe('RuntimeHost', () => {
     }
     const unreachable: AssetSource = { open: () => Promise.reject(new Error('no answer')) };
     expect(await createHost().host.acquire('a', unreachable)).toMatchObject({ error: { retryable: true } });
+  });
+
+  it('checks manifest and weights with the digest that it is given', async () => {
+    const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+    expect((await createHost({}, sha256).host.acquire('a', rings.assets)).ok).toBe(true);
+    const failed = await createHost({}, () => 'no digest').host.acquire('a', rings.assets);
+    expect(failed).toMatchObject({ ok: false, error: { code: 'weights', retryable: false } });
+    const manifestOnly = (bytes: Uint8Array): string => (bytes[0] === 0x7b ? sha256(bytes) : 'no digest');
+    expect(await createHost({}, manifestOnly).host.acquire('a', rings.assets)).toMatchObject({ ok: false });
   });
 });
