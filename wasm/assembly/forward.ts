@@ -43,7 +43,6 @@ import {
   STAGE_LOGITS,
   STAGE_NORMED,
   STAGE_NUM_KV_HEADS,
-  STAGE_NUM_LAYERS,
   STAGE_NUM_QUERY_HEADS,
   STAGE_PAGES,
   STAGE_PAGE_BYTES,
@@ -71,12 +70,15 @@ import { f32_rope__simd128 } from './rope';
 
 const INDEX_BYTES: usize = 4;
 
-/** Runs the stage's layers on the first `numTokens` rows of its hidden states, in place. */
-export function forward_layers(stage: usize, numTokens: i32): void {
+/**
+ * Runs layers `[layerStart, layerEnd)` of the stage, counted from its own first, on the first `numTokens` rows of its
+ * hidden states, in place.
+ */
+export function forward_layers(stage: usize, numTokens: i32, layerStart: i32, layerEnd: i32): void {
   const hiddenStates = load<usize>(stage, STAGE_HIDDEN_STATES);
   const projected = load<usize>(stage, STAGE_PROJECTED);
   const numHidden = numTokens * load<i32>(stage, STAGE_HIDDEN_SIZE);
-  for (let layerIndex = 0, end = load<i32>(stage, STAGE_NUM_LAYERS); layerIndex < end; layerIndex++) {
+  for (let layerIndex = layerStart; layerIndex < layerEnd; layerIndex++) {
     const layer = load<usize>(stage, STAGE_LAYERS) + layerIndex * LAYER_BYTES;
     attend(stage, layer, layerIndex, numTokens);
     f32_add__simd128(hiddenStates, projected, numHidden);

@@ -77,41 +77,40 @@ export const KEY_BIAS_BYTES = PAGE_TOKENS * 4;
 // Descriptors that the host writes: 4-byte little-endian fields ======================================================
 
 /** One stage: shapes, limits and addresses. Written once. */
-export const STAGE_NUM_LAYERS = 0;
-export const STAGE_HIDDEN_SIZE = 4;
-export const STAGE_INTERMEDIATE_SIZE = 8;
-export const STAGE_NUM_QUERY_HEADS = 12;
-export const STAGE_NUM_KV_HEADS = 16;
-export const STAGE_HEAD_DIM = 20;
-export const STAGE_VOCAB_SIZE = 24;
+export const STAGE_HIDDEN_SIZE = 0;
+export const STAGE_INTERMEDIATE_SIZE = 4;
+export const STAGE_NUM_QUERY_HEADS = 8;
+export const STAGE_NUM_KV_HEADS = 12;
+export const STAGE_HEAD_DIM = 16;
+export const STAGE_VOCAB_SIZE = 20;
 /** f32 */
-export const STAGE_RMS_NORM_EPS = 28;
+export const STAGE_RMS_NORM_EPS = 24;
 /** f32: 1 / sqrt(headDim) */
-export const STAGE_SCORE_SCALE = 32;
+export const STAGE_SCORE_SCALE = 28;
 /** Longest sequence, rounded up to whole pages: the stride of a head's scores. */
-export const STAGE_SCORES_STRIDE = 36;
-export const STAGE_PAGE_BYTES = 40;
+export const STAGE_SCORES_STRIDE = 32;
+export const STAGE_PAGE_BYTES = 36;
 /** Addresses from here on. */
-export const STAGE_LAYERS = 44;
-export const STAGE_TOKENS = 48;
-export const STAGE_ROPE = 52;
-export const STAGE_PAGES = 56;
-export const STAGE_HIDDEN_STATES = 60;
-export const STAGE_NORMED = 64;
-export const STAGE_ACTIVATIONS = 68;
-export const STAGE_QUERIES = 72;
-export const STAGE_KEYS = 76;
-export const STAGE_VALUES = 80;
-export const STAGE_GATE = 84;
-export const STAGE_UP = 88;
-export const STAGE_PROJECTED = 92;
-export const STAGE_QUERY_SCRATCH = 96;
-export const STAGE_SCORES = 100;
-export const STAGE_EMBEDDING = 104;
-export const STAGE_FINAL_NORM = 108;
-export const STAGE_LM_HEAD = 112;
-export const STAGE_INDICES = 116;
-export const STAGE_LOGITS = 120;
+export const STAGE_LAYERS = 40;
+export const STAGE_TOKENS = 44;
+export const STAGE_ROPE = 48;
+export const STAGE_PAGES = 52;
+export const STAGE_HIDDEN_STATES = 56;
+export const STAGE_NORMED = 60;
+export const STAGE_ACTIVATIONS = 64;
+export const STAGE_QUERIES = 68;
+export const STAGE_KEYS = 72;
+export const STAGE_VALUES = 76;
+export const STAGE_GATE = 80;
+export const STAGE_UP = 84;
+export const STAGE_PROJECTED = 88;
+export const STAGE_QUERY_SCRATCH = 92;
+export const STAGE_SCORES = 96;
+export const STAGE_EMBEDDING = 100;
+export const STAGE_FINAL_NORM = 104;
+export const STAGE_LM_HEAD = 108;
+export const STAGE_INDICES = 112;
+export const STAGE_LOGITS = 116;
 export const STAGE_BYTES = 128;
 
 /** One layer: addresses of its tensors; a bias that the model lacks is 0. */

@@ -53,7 +53,7 @@ type KernelExports = { readonly [Name in KernelName as `${Name}__${KernelVariant
 
 /** Everything the module exports. The arguments are documented in `wasm/assembly`. */
 export interface Kernels extends KernelExports {
-  forward_layers(stage: number, numTokens: number): void;
+  forward_layers(stage: number, numTokens: number, layerStart: number, layerEnd: number): void;
   embed_tokens(stage: number, numTokens: number): void;
   compute_logits(stage: number, numRows: number): void;
   memory_read__simd128(address: number, bytes: number): number;

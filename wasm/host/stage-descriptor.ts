@@ -40,9 +40,8 @@ export function writeStageDescriptor(
 
 function shapeFields(arena: ArenaLayout, options: StageRuntimeOptions): [offset: number, value: number][] {
   const { config } = options;
-  const { numLayers, pagesPerSequenceMax } = stageShape(options);
+  const { pagesPerSequenceMax } = stageShape(options);
   return [
-    [layout.STAGE_NUM_LAYERS, numLayers],
     [layout.STAGE_HIDDEN_SIZE, config.hiddenSize],
     [layout.STAGE_INTERMEDIATE_SIZE, config.intermediateSize],
     [layout.STAGE_NUM_QUERY_HEADS, config.numQueryHeads],

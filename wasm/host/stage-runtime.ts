@@ -43,6 +43,11 @@ export interface StageRuntime {
   /** Runs this stage's layers on rows `[0, sum of numTokens)` of `hiddenStates`, in place. One call into WASM. */
   forward(sequences: readonly StepSequence[]): void;
   /**
+   * Runs layers `[layerStart, layerEnd)` of the model, which this stage must have. Ranges that follow each other give the
+   * bits of `forward`; between them the rows are the hidden states after so many layers, to be read, or kept and put back.
+   */
+  forwardRange(sequences: readonly StepSequence[], layerStart: number, layerEnd: number): void;
+  /**
    * Final norm and LM head of the given rows of `hiddenStates` (at most `numLogitRowsMax`). Head only.
    * @returns a view `[rows.length, vocabSize]`, valid until the next call.
    */
@@ -128,10 +133,17 @@ class WasmStageRuntime implements StageRuntime {
   }
 
   forward(sequences: readonly StepSequence[]): void {
+    this.forwardRange(sequences, this.options.layerStart, this.options.layerEnd);
+  }
+
+  forwardRange(sequences: readonly StepSequence[], layerStart: number, layerEnd: number): void {
     assert(this.#isReady, 'forward before weightsReady');
+    this.#assertLayers(layerStart, layerEnd);
     const numTokens = this.#step.write(sequences);
     this.#hasRun = true;
-    this.#kernels.forward_layers(this.#layout.scratch.stage.address, numTokens);
+    const { address } = this.#layout.scratch.stage;
+    const { layerStart: first } = this.options;
+    this.#kernels.forward_layers(address, numTokens, layerStart - first, layerEnd - first);
   }
 
   logits(rows: ArrayLike<number>): Float32Array<ArrayBuffer> {
@@ -146,6 +158,15 @@ class WasmStageRuntime implements StageRuntime {
     assert(Number.isSafeInteger(page) && page >= 0 && page < numPages, `page ${page} is not in [0, ${numPages})`);
     const { pageBytes } = this.#layout.plan;
     return this.#bytes({ address: this.#layout.pages.address + page * pageBytes, bytes: pageBytes });
+  }
+
+  #assertLayers(layerStart: number, layerEnd: number): void {
+    const { layerStart: first, layerEnd: end } = this.options;
+    assert(
+      Number.isSafeInteger(layerStart) && Number.isSafeInteger(layerEnd) && first <= layerStart && layerEnd <= end,
+      `layers [${layerStart}, ${layerEnd}) are not in the stage's [${first}, ${end})`,
+    );
+    assert(layerStart <= layerEnd, `[${layerStart}, ${layerEnd}) is no range of layers`);
   }
 
   #assertHead(method: string): void {

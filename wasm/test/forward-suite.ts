@@ -54,6 +54,8 @@ export function forwardSuite(module: WebAssembly.Module): void {
 
     it('gives the same bits alone and beside other sequences', () => expectBatchInvariance(module, BASE));
     it('gives the same bits however the layers are split', () => expectSplitInvariance(module, BASE));
+    it('gives the same bits in ranges of layers, also when another step comes between', () =>
+      expectRangeInvariance(module, BASE));
     it('gives the same bits on any pages, and on pages copied to another stage', () =>
       expectPageInvariance(module, BASE));
     it('gives the same logits for rows asked together or one by one', () => expectLogitRowInvariance(module, BASE));
@@ -220,6 +222,39 @@ function expectSplitInvariance(module: WebAssembly.Module, config: ModelConfig):
     [0, 4, 5],
   ]) {
     expectSameBytes(bytesOf(run(borders)), bytesOf(whole), `layers split at ${borders.join()}`);
+  }
+}
+
+function expectRangeInvariance(module: WebAssembly.Module, config: ModelConfig): void {
+  const tensors = randomTensors(config, 16);
+  const numSkipped = 1;
+  // Of the stage in the middle: its layers are not counted from the model's first.
+  const layers = { layerStart: numSkipped, layerEnd: config.numLayers };
+  const runtime = makeStage(module, config, tensors, layers);
+  const incoming = Float32Array.from(
+    { length: PROMPT_LENGTH * config.hiddenSize },
+    (_, index) => Math.sin(index * 0.37) * 2,
+  );
+  const sequence = { startPosition: 0, numTokens: PROMPT_LENGTH, pageTable: pagesFrom(20, PROMPT_LENGTH) };
+  runtime.hiddenStates.set(incoming);
+  runtime.forward([sequence]);
+  const whole = runtime.hiddenStates.slice(0, incoming.length);
+
+  for (const borders of [
+    [1, 2, 5],
+    [1, 2, 3, 4, 5],
+    [1, 4, 4, 5],
+  ]) {
+    let hiddenStates = incoming;
+    for (const [index, layerEnd] of borders.slice(1).entries()) {
+      runtime.hiddenStates.set(hiddenStates);
+      runtime.forwardRange([sequence], borders[index] ?? 0, layerEnd);
+      hiddenStates = runtime.hiddenStates.slice(0, incoming.length);
+      // Another sequence's step on pages of its own leaves nothing that the next range would see.
+      runtime.hiddenStates.fill(3);
+      runtime.forward([{ startPosition: 0, numTokens: 30, pageTable: pagesFrom(39, 30) }]);
+    }
+    expectSameBytes(bytesOf(hiddenStates), bytesOf(whole), `ranges between ${borders.join()}`);
   }
 }
 

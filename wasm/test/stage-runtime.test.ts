@@ -159,6 +159,24 @@ describe('a step', () => {
     expect(() => readyStage().forward([])).toThrow('1 to 20 tokens, got 0');
   });
 
+  it('runs any range of the layers that the stage has, and no other', () => {
+    const runtime = readyStage({ layerStart: 1, layerEnd: 3, isHead: false });
+    const range = (layerStart: number, layerEnd: number) => (): void =>
+      runtime.forwardRange([{ startPosition: 0, numTokens: 1, pageTable: [0] }], layerStart, layerEnd);
+    for (const [layerStart, layerEnd] of [
+      [1, 3],
+      [1, 2],
+      [2, 3],
+      [3, 3],
+    ] as const) {
+      expect(range(layerStart, layerEnd)).not.toThrow();
+    }
+    expect(range(0, 2)).toThrow("[0, 2) are not in the stage's [1, 3)");
+    expect(range(2, 4)).toThrow("[2, 4) are not in the stage's [1, 3)");
+    expect(range(1.5, 3)).toThrow('[1.5, 3)');
+    expect(range(3, 2)).toThrow('no range of layers');
+  });
+
   it('may share full pages, never one that is written', () => {
     const forward = (...tables: [start: number, pages: number[]][]): (() => void) => {
       const runtime = readyStage();
