@@ -8,7 +8,7 @@
  */
 import path from 'node:path';
 import type { OriginBindings } from '../origin/origins-file.ts';
-import { COMPATIBILITY_DATE, type ScriptTopology, STAGE_CLASS, type Topology } from '../plan/topology.ts';
+import { COMPATIBILITY_DATE, type ScriptTopology, type Topology } from '../plan/topology.ts';
 import { PROJECT_ROOT } from '../support/home.ts';
 
 /** A wrangler configuration, as JSON. Paths in it are relative to the folder it lies in. */
@@ -41,15 +41,16 @@ function commonConfig({ topology, folder, entry, assets }: ConfigOptions): Recor
     // The script answers every request itself and serves an asset when it means to.
     assets: { directory: path.relative(folder, assets), binding: 'ASSETS', run_worker_first: true },
     vars: topology.variables,
+    ...(topology.classes.length === 0 ? {} : { migrations: [{ tag: 'v1', new_sqlite_classes: topology.classes }] }),
     observability: { enabled: true },
   };
 }
 
 /** A class of the script itself is bound without a script name: the runtime refuses the longer form. */
 function namespaceBindings(topology: ScriptTopology): Record<string, string>[] {
-  return topology.namespaces.map(({ name, scriptName }) => ({
+  return topology.namespaces.map(({ name, scriptName, className }) => ({
     name,
-    class_name: STAGE_CLASS,
+    class_name: className,
     ...(scriptName === topology.name ? {} : { script_name: scriptName }),
   }));
 }
@@ -62,7 +63,6 @@ function stageConfigs(options: ConfigOptions): ScriptConfigs {
     workers_dev: false,
     preview_urls: false,
     durable_objects: { bindings: bound },
-    migrations: [{ tag: 'v1', new_sqlite_classes: [STAGE_CLASS] }],
   });
   return {
     scriptName: options.topology.name,

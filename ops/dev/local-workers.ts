@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { MiniflareOptions } from 'miniflare';
 import path from 'node:path';
 import { GATEWAY_SCRIPT, KERNELS_MODULE, STAGE_SCRIPT } from './bundle.ts';
-import { COMPATIBILITY_DATE, type ScriptTopology, STAGE_CLASS, type Topology } from '../plan/topology.ts';
+import { COMPATIBILITY_DATE, type ScriptTopology, type Topology } from '../plan/topology.ts';
 
 export type LocalWorker = MiniflareOptions['workers'][number];
 
@@ -17,11 +17,12 @@ interface ScriptFiles {
 
 async function localWorker(topology: ScriptTopology, files: ScriptFiles): Promise<LocalWorker> {
   const code = await readFile(path.join(files.scripts, files.main), 'utf8');
-  const isStage = files.kernels !== null;
   const variables = Object.entries(topology.variables).map(([name, value]) => [name, { type: 'text', value }] as const);
   const namespaces = topology.namespaces.map(
-    ({ name, scriptName }) => [name, { type: 'durable-object', worker: scriptName, exportName: STAGE_CLASS }] as const,
+    ({ name, scriptName, className }) =>
+      [name, { type: 'durable-object', worker: scriptName, exportName: className }] as const,
   );
+  const classes = topology.classes.map((name) => [name, { type: 'durable-object', storage: 'sqlite' }] as const);
   return {
     config: {
       name: topology.name,
@@ -35,7 +36,7 @@ async function localWorker(topology: ScriptTopology, files: ScriptFiles): Promis
         },
       },
       env: { ...Object.fromEntries([...variables, ...namespaces]), ASSETS: { type: 'assets' } },
-      ...(isStage ? { exports: { [STAGE_CLASS]: { type: 'durable-object', storage: 'sqlite' } } } : {}),
+      exports: Object.fromEntries(classes),
       // The script answers every request itself and serves an asset when it means to: weights are nobody's download.
       assets: { directory: files.assets, hasUserWorker: true, runWorkerFirst: true },
     },

@@ -24,12 +24,15 @@ const ORIGIN_TIERS = ['std', 'pro'] as const;
 export interface NamespaceBinding {
   readonly name: string;
   readonly scriptName: string;
+  readonly className: string;
 }
 
 export interface ScriptTopology {
   readonly name: string;
   readonly variables: Readonly<Record<string, string>>;
   readonly namespaces: readonly NamespaceBinding[];
+  /** Classes of Durable Objects that the script itself has. Each is backed by SQLite. */
+  readonly classes: readonly string[];
 }
 
 export interface Topology {
@@ -57,6 +60,11 @@ export function platformTopology(
 ): Topology {
   const stageCount = plan.stages.length;
   const scriptName = (stageIndex: number): string => stageScriptName(plan.model, stageIndex % stageCount);
+  const stageBinding = (name: string, stageIndex: number): NamespaceBinding => ({
+    name,
+    scriptName: scriptName(stageIndex),
+    className: STAGE_CLASS,
+  });
   const stages = stageAssignments(plan, manifestSha256, numParallelStages).map((assignment): ScriptTopology => {
     const { stageIndex } = assignment;
     // The head also reaches every stage directly: to load, to ask for health, and to drain.
@@ -65,10 +73,11 @@ export function platformTopology(
       name: scriptName(stageIndex),
       variables: { STAGE: JSON.stringify(assignment) },
       namespaces: [
-        { name: 'SHARD', scriptName: scriptName(stageIndex) },
-        { name: 'NEXT', scriptName: scriptName(stageIndex + 1) },
-        ...followers.map((follower) => ({ name: `STAGE_${follower}`, scriptName: scriptName(follower) })),
+        stageBinding('SHARD', stageIndex),
+        stageBinding('NEXT', stageIndex + 1),
+        ...followers.map((follower) => stageBinding(`STAGE_${follower}`, follower)),
       ],
+      classes: [STAGE_CLASS],
     };
   });
   const catalog: CatalogEntry[] = [
@@ -97,7 +106,8 @@ export function platformTopology(
     gateway: {
       name: GATEWAY_SCRIPT_NAME,
       variables: { CATALOG: JSON.stringify(catalog), LAMINA_ENVIRONMENT: environment },
-      namespaces: [{ name: 'HEAD_0', scriptName: scriptName(0) }],
+      namespaces: [stageBinding('HEAD_0', 0)],
+      classes: [],
     },
     stages,
     catalog,
