@@ -68,6 +68,11 @@ export class Scheduler {
     return [...this.#running, ...this.#waiting];
   }
 
+  /** Whether any sequence would take part in a step, or wait for one, if it could. */
+  get hasRunnable(): boolean {
+    return this.#running.some(isReading) || this.#waiting.some(isReading);
+  }
+
   /** @returns false when the queue is full. */
   add(sequence: Sequence): boolean {
     assert(sequence.state === 'waiting', 'only a new sequence can be added');
@@ -134,7 +139,7 @@ export class Scheduler {
 
   /** Who may take part in the next step: of those that decode, an equal share for each step that may be in flight. */
   #chooseActive(): Sequence[] {
-    const ready = this.#running.filter((sequence) => !sequence.isPaused);
+    const ready = this.#running.filter(isReading);
     const numDecoding = ready.filter(isDecoding).length;
     let numDecodingLeft = Math.ceil(numDecoding / this.#limits.stepsInFlightMax);
     return ready.filter((sequence) => {
@@ -187,7 +192,7 @@ export class Scheduler {
    */
   #admit(): void {
     while (this.#running.length < this.#limits.sequencesRunningMax) {
-      const sequence = this.#waiting.find(({ isPaused }) => !isPaused);
+      const sequence = this.#waiting.find(isReading);
       if (sequence === undefined || !sequence.pageTable.cover(sequence.tokens.length)) {
         return;
       }
@@ -197,6 +202,10 @@ export class Scheduler {
       this.#running.splice(place < 0 ? this.#running.length : place, 0, sequence);
     }
   }
+}
+
+function isReading(sequence: Sequence): boolean {
+  return !sequence.isPaused;
 }
 
 /** Whether all but its last token is computed; that one may be on its way. */

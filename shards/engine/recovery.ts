@@ -1,0 +1,66 @@
+/** Opens the ring, and decides what becomes of its sequences when it does not open or breaks. */
+import type { RingHead } from '../link/ring-head.ts';
+import type { StageFailure } from '../link/ring-protocol.ts';
+import { sleep, type Clock } from '../platform/clock.ts';
+import type { Answers } from './answers.ts';
+import type { EngineLimits } from './limits.ts';
+import type { MicroBatch } from './micro-batch.ts';
+import type { Scheduler } from './scheduler.ts';
+
+export interface RecoveryOptions {
+  readonly ring: RingHead;
+  readonly clock: Clock;
+  readonly limits: EngineLimits;
+  readonly scheduler: Scheduler;
+  readonly answers: Answers;
+}
+
+export class Recovery {
+  readonly #options: RecoveryOptions;
+  #numFailuresInRow = 0;
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options;
+  }
+
+  /** @returns false when the ring did not open; the sequences have been told, or will be tried again. */
+  async openRing(): Promise<boolean> {
+    const opened = await this.#options.ring.open();
+    if (!opened.ok) {
+      await this.recover(opened.error, null);
+      return false;
+    }
+    if (!opened.value.kvKept) {
+      this.#options.scheduler.rewindAll();
+    }
+    return true;
+  }
+
+  /** A step came back: the ring works. */
+  noteSuccess(): void {
+    this.#numFailuresInRow = 0;
+  }
+
+  /**
+   * A ring did not open, or broke under steps. Sequences that had enough of it end, the others are computed again.
+   * @param lost the steps that will not come back; null when the ring did not open: then every sequence was kept waiting.
+   */
+  async recover(failure: StageFailure, lost: readonly MicroBatch[] | null): Promise<void> {
+    const { scheduler, answers, limits, clock } = this.#options;
+    scheduler.rewindAll();
+    const scheduled = lost?.flatMap((batch) => batch.scheduled) ?? null;
+    const affected = scheduled?.map(({ sequence }) => sequence) ?? scheduler.sequences;
+    for (const sequence of new Set(affected)) {
+      sequence.numRingFailures++;
+      if (!failure.retryable || sequence.numRingFailures > limits.ringFailuresMax) {
+        const message = `the ring failed ${sequence.numRingFailures} times: ${failure.message}`;
+        answers.fail(sequence, { type: 'error', code: 'ring_failed', message, retryable: failure.retryable });
+      }
+    }
+    if (this.#numFailuresInRow > 0 && scheduler.hasRunnable) {
+      const delayMs = limits.reopenDelayMs * 2 ** (this.#numFailuresInRow - 1);
+      await sleep(clock, Math.min(delayMs, limits.reopenDelayMsMax));
+    }
+    this.#numFailuresInRow++;
+  }
+}

@@ -1,0 +1,162 @@
+/** Sends steps and takes them back until no sequence can take part in one. */
+import type { RingHead } from '../link/ring-head.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
+import { describeError } from '../result.ts';
+import { Sampler } from '../sampling/sampler.ts';
+import type { Answers } from './answers.ts';
+import type { EngineCounters } from './counters.ts';
+import { buildMicroBatch, type MicroBatch, type ResultRow } from './micro-batch.ts';
+import type { Recovery } from './recovery.ts';
+import type { Scheduler } from './scheduler.ts';
+import { StepsInFlight, type ReturnedStep } from './steps-in-flight.ts';
+import { isUsable, takeLogits } from './take-logits.ts';
+
+export interface StepLoopOptions {
+  readonly ring: RingHead;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly answers: Answers;
+  readonly recovery: Recovery;
+  readonly counters: EngineCounters;
+  readonly stepsInFlightMax: number;
+  /** Rows of one call of the LM head. */
+  readonly numLogitRowsMax: number;
+  /** How long a ring without work stays open. */
+  readonly idleCloseMs: number;
+}
+
+export class StepLoop {
+  readonly #options: StepLoopOptions;
+  readonly #inFlight = new StepsInFlight();
+  #sampler: Sampler | null = null;
+  #isLooping = false;
+  #idleTimer: Timer | null = null;
+
+  constructor(options: StepLoopOptions) {
+    this.#options = options;
+  }
+
+  /** Starts the loop unless it runs. It stops by itself when there is nothing to do. */
+  wake(): void {
+    if (this.#isLooping) {
+      this.#inFlight.notify();
+      return;
+    }
+    this.#isLooping = true;
+    this.#idleTimer?.cancel();
+    this.#loop().catch((thrown: unknown) => {
+      const message = `the engine failed: ${describeError(thrown)}`;
+      this.#options.answers.failAll({ type: 'error', code: 'internal', message, retryable: true });
+      this.#inFlight.takeAll();
+      this.#options.ring.close('the engine failed');
+      this.#stop();
+    });
+  }
+
+  async #loop(): Promise<void> {
+    const { clock, answers } = this.#options;
+    // The first request's caller gets its stream before anything is computed.
+    await clock.yieldToEvents();
+    for (;;) {
+      answers.finishComplete();
+      // Sending comes first: then the other stages work while the head takes the logits of what has come back.
+      const sent = await this.#sendStep();
+      const returned = sent === 'none' ? this.#inFlight.takeReturned() : null;
+      if (returned !== null) {
+        await this.#takeStep(returned);
+      } else if (sent === 'none' && this.#inFlight.size === 0) {
+        break;
+      } else if (sent === 'none' || this.#isFull) {
+        await this.#inFlight.waitForNews();
+        continue;
+      }
+      await clock.yieldToEvents();
+    }
+    this.#stop();
+  }
+
+  get #isFull(): boolean {
+    return this.#inFlight.size >= this.#options.stepsInFlightMax;
+  }
+
+  /** In one go with the decision to stop, so that no wake-up falls in between. */
+  #stop(): void {
+    const { clock, ring, idleCloseMs } = this.#options;
+    this.#isLooping = false;
+    this.#idleTimer = clock.startTimer(idleCloseMs, () => ring.close('no work'));
+  }
+
+  /** @returns 'none' when nothing can be sent now, 'failed' when the ring did not open and will be tried again. */
+  async #sendStep(): Promise<'sent' | 'none' | 'failed'> {
+    const { ring, scheduler, recovery } = this.#options;
+    if (this.#isFull || !scheduler.hasRunnable) {
+      return 'none';
+    }
+    if (!ring.isOpen || ring.isDueForRotation) {
+      if (this.#inFlight.size > 0) {
+        // The steps of the old epoch come first, with their rows or with what ended them.
+        return 'none';
+      }
+      if (!(await recovery.openRing())) {
+        return 'failed';
+      }
+    }
+    const scheduled = scheduler.schedule();
+    if (scheduled.length === 0) {
+      return 'none';
+    }
+    const batch = buildMicroBatch(scheduled);
+    this.#inFlight.add(batch, ring.submit(batch.step));
+    return 'sent';
+  }
+
+  async #takeStep({ batch, rows }: ReturnedStep): Promise<void> {
+    const { recovery, counters, scheduler } = this.#options;
+    if (!rows.ok) {
+      await recovery.recover(rows.error, [batch, ...this.#inFlight.takeAll()]);
+      return;
+    }
+    counters.numStepsTotal++;
+    recovery.noteSuccess();
+    this.#countTokens(batch);
+    scheduler.complete(batch.scheduled);
+    await this.#takeRows(batch, rows.value);
+  }
+
+  #countTokens({ scheduled }: MicroBatch): void {
+    const { counters } = this.#options;
+    for (const { sequence, startPosition, numTokens, draft } of scheduled) {
+      const promptEnd = Math.min(sequence.numPromptTokens, startPosition + numTokens);
+      counters.numPromptTokensTotal += Math.max(0, promptEnd - startPosition);
+      counters.numDraftTokensTotal += draft?.tokens.length ?? 0;
+    }
+  }
+
+  /** Computes logits in parts, with room for other events between them: a whole prompt's take seconds. */
+  async #takeRows(batch: MicroBatch, rows: Float32Array): Promise<void> {
+    const { ring, clock, recovery, answers, numLogitRowsMax } = this.#options;
+    const numRows = batch.resultRows.length;
+    const hiddenSize = rows.length / Math.max(1, numRows);
+    for (let start = 0; start < numRows; start += numLogitRowsMax) {
+      if (start > 0) {
+        await clock.yieldToEvents();
+      }
+      const end = Math.min(numRows, start + numLogitRowsMax);
+      const logits = ring.logits(rows.subarray(start * hiddenSize, end * hiddenSize));
+      if (logits === null) {
+        // The ring closed meanwhile. What these rows would have said is computed again with the rest.
+        await recovery.recover(ring.closeReason, [batch, ...this.#inFlight.takeAll()]);
+        return;
+      }
+      const vocabSize = logits.length / (end - start);
+      this.#sampler ??= new Sampler(vocabSize);
+      for (let row = start; row < end; row++) {
+        const resultRow = batch.resultRows[row] as ResultRow;
+        if (isUsable(resultRow)) {
+          const view = logits.subarray((row - start) * vocabSize, (row - start + 1) * vocabSize);
+          answers.apply(resultRow.sequence, takeLogits(resultRow, view, this.#sampler));
+        }
+      }
+    }
+  }
+}
