@@ -10,8 +10,10 @@ import {
   QD8_SPLIT_GROUP_BYTES,
 } from '../assembly/layout.ts';
 import { attentionScratchBytes } from '../host/arena.ts';
+import { f32ToF16 } from '../host/f16.ts';
 import { instantiateKernels } from '../host/kernels.ts';
 import type { Kernels } from '../host/kernels.ts';
+import { LinearWorkspace } from '../host/linear-workspace.ts';
 import { packedBytes } from '../host/pack.ts';
 import { randomQb4w, randomQb8w } from '../test/random-model.ts';
 import { Random } from '../test/random.ts';
@@ -22,6 +24,8 @@ const WEIGHTS_BYTES = 96 * 1024 * 1024;
 const INPUTS_BYTES = 32 * 1024 * 1024;
 const [ROWS, COLS] = [1536, 576];
 const NUM_TOKENS = [1, 2, 3, 4, 6, 8, 16, 64];
+/** A classifier: labels, features of a text and texts in a batch, as they are trained. */
+const [NUM_LABELS, FEATURE_SIZE, BATCH_ROWS] = [150, 2304, 64];
 const ATTENTION_LENGTHS = [128, 1024, 8192];
 
 /** One thing to time. It is valid until the next one is taken: they share their memory. */
@@ -139,6 +143,36 @@ function* vectorCases({ kernels, memory, inputs }: Bench): Generator<KernelCase>
   }
 }
 
+function* linearCases(module: WebAssembly.Module): Generator<KernelCase> {
+  const shape = { numLabels: NUM_LABELS, featureSize: FEATURE_SIZE, batchRowsMax: BATCH_ROWS };
+  const workspace = new LinearWorkspace(module, shape);
+  const random = new Random(SEED);
+  workspace.scales.fill(1);
+  workspace.features.forEach((_, index) => (workspace.features[index] = f32ToF16(random.normal())));
+  const bytes = workspace.weights.byteLength;
+  const multiplyAdds = BATCH_ROWS * NUM_LABELS * FEATURE_SIZE;
+  const standardise = (): void => workspace.standardise(BATCH_ROWS);
+  yield {
+    name: `f16_f32_standardise, ${BATCH_ROWS} texts`,
+    multiplyAdds: 0,
+    bytes: workspace.features.byteLength,
+    run: standardise,
+  };
+  yield {
+    name: `f32_f32_f32_gemm, ${BATCH_ROWS} texts`,
+    multiplyAdds,
+    bytes,
+    run: () => workspace.computeLogits(BATCH_ROWS),
+  };
+  // The weights are still zeros, so are the residuals: the gradient stays finite however often this runs.
+  yield {
+    name: `f32_f32_f32_outer, ${BATCH_ROWS} texts`,
+    multiplyAdds,
+    bytes: 2 * bytes,
+    run: () => workspace.addGradient(BATCH_ROWS),
+  };
+}
+
 /** Every case, one after the other; the memory is read before and after the matrix products. */
 export function* kernelCases(module: WebAssembly.Module): Generator<KernelCase> {
   const bench = makeBench(module);
@@ -149,4 +183,5 @@ export function* kernelCases(module: WebAssembly.Module): Generator<KernelCase> 
   yield* memoryCases(bench);
   yield* attentionCases(bench);
   yield* vectorCases(bench);
+  yield* linearCases(module);
 }

@@ -15,6 +15,15 @@ type RmsNorm = (output: number, input: number, weight: number, size: number, eps
 type Rope = (heads: number, rotation: number, numHeads: number, headDim: number) => void;
 type KvWrite = (page: number, slot: number, key: number, value: number, headDim: number) => void;
 type Gather = (output: number, weights: number, row: number, cols: number) => void;
+type Standardise = (
+  output: number,
+  features: number,
+  means: number,
+  scales: number,
+  numRows: number,
+  size: number,
+  cols: number,
+) => void;
 type Elementwise = (target: number, other: number, size: number) => void;
 type Attention = (
   heads: number,
@@ -34,6 +43,9 @@ type Attention = (
 export interface KernelSignatures {
   qd8_f32_qb4w_gemm: Gemm;
   qd8_f32_qb8w_gemm: Gemm;
+  f32_f32_f32_gemm: Gemm;
+  f32_f32_f32_outer: Gemm;
+  f16_f32_standardise: Standardise;
   f32_qd8_quantise: Quantise;
   f32_qd8_quantise_split: Quantise;
   f32_rms_norm: RmsNorm;

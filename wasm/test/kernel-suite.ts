@@ -2,6 +2,7 @@
 import { attentionSuite } from './attention-suite.ts';
 import { forwardSuite } from './forward-suite.ts';
 import { gemmSuite } from './gemm-suite.ts';
+import { linearSuite } from './linear-suite.ts';
 import { vectorSuite } from './vector-suite.ts';
 
 export function kernelSuite(module: WebAssembly.Module): void {
@@ -9,4 +10,5 @@ export function kernelSuite(module: WebAssembly.Module): void {
   vectorSuite(module);
   attentionSuite(module);
   forwardSuite(module);
+  linearSuite(module);
 }
