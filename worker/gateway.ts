@@ -4,7 +4,8 @@
  */
 import { Hono, type Context } from 'hono';
 import { cors } from 'hono/cors';
-import { DEFAULT_RESUME_LIMITS, type ResumeLimits } from '../shards/client/engine-client.ts';
+import { DEFAULT_RESUME_LIMITS, type ResumeLimits } from '../shards/client/recovery.ts';
+import { ReplicaSet } from '../shards/client/replica-set.ts';
 import type { HeadClient } from '../shards/engine/protocol.ts';
 import type { Clock } from '../shards/platform/clock.ts';
 import { EMBEDDINGS_SURFACE, IMAGES_SURFACE, RERANK_SURFACE } from './api/openai/call-requests.ts';
@@ -19,6 +20,7 @@ import type { OriginBackend } from './origin/origin-backend.ts';
 import { RequestCounters } from './metering/request-counters.ts';
 import type { MeteringSink } from './metering/served-record.ts';
 import { isRingEntry, type Catalog, type RingEntry } from './routing/catalog.ts';
+import { ringHealth } from './routing/ring-health.ts';
 import { PLAYGROUND_PATHS } from './playground/files.ts';
 import type { TextModel } from './tokenizer/text-model.ts';
 
@@ -28,7 +30,8 @@ export interface GatewayDeps {
   /** Web origins whose pages may call the API, beside those of this machine in the local environment. */
   readonly corsOrigins: readonly string[];
   readonly catalog: Catalog;
-  readonly head: (entry: RingEntry) => HeadClient;
+  /** Head shards of the model's replicas, in their order. */
+  readonly heads: (entry: RingEntry) => readonly HeadClient[];
   readonly origins: OriginBackend;
   readonly textModel: (assetsPath: string) => Promise<TextModel>;
   /** Answers a GET for a file of the playground. */
@@ -47,6 +50,9 @@ export interface GatewayDeps {
   readonly resumeLimits?: ResumeLimits;
 }
 
+/** The replicas of a model, with what this gateway knows of them. */
+export type ReplicasOf = (entry: RingEntry) => ReplicaSet;
+
 export interface GatewayEnv {
   Variables: { requestId: string; tenant: Tenant };
 }
@@ -58,7 +64,13 @@ export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   const limits = deps.limits ?? DEFAULT_GATEWAY_LIMITS;
   const counters = new RequestCounters(deps.metering);
-  const routeDeps = { ...deps, metering: counters, limits, resumeLimits: deps.resumeLimits ?? DEFAULT_RESUME_LIMITS };
+  const routeDeps = {
+    ...deps,
+    metering: counters,
+    limits,
+    resumeLimits: deps.resumeLimits ?? DEFAULT_RESUME_LIMITS,
+    replicas: replicasByModel(deps),
+  };
 
   app.use(async (context, next) => {
     const offered = context.req.header('x-request-id');
@@ -86,7 +98,7 @@ export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
     throw badRequest(`There is nothing at ${context.req.method} ${context.req.path}.`, null, 'unknown_url', 404);
   });
 
-  addPublicRoutes(app, deps);
+  addPublicRoutes(app, routeDeps);
   app.use('/v1/*', authenticate(deps));
   app.use('/metrics', authenticate(deps));
   app.get('/metrics', (context) => context.text(counters.render(deps.origins.health()), 200, METRICS_HEADERS));
@@ -99,6 +111,22 @@ export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
   app.post('/v1/images/generations', (context) => answerCall(context, IMAGES_SURFACE, routeDeps));
   refuseOtherMethods(app);
   return app;
+}
+
+/** What this isolate knows of the replicas lasts as long as the isolate: one set for each model. */
+function replicasByModel(deps: GatewayDeps): ReplicasOf {
+  const sets = new Map(
+    deps.catalog.entries
+      .filter(isRingEntry)
+      .map((entry) => [entry.id, new ReplicaSet(deps.heads(entry), deps.clock)] as const),
+  );
+  return ({ id }) => {
+    const set = sets.get(id);
+    if (set === undefined) {
+      throw new Error(`the model ${id} is not in the catalog`);
+    }
+    return set;
+  };
 }
 
 /** The text format that every version of Prometheus reads. */
@@ -133,7 +161,7 @@ const PAGE_HEADERS = {
   'referrer-policy': 'no-referrer',
 };
 
-function addPublicRoutes(app: Hono<GatewayEnv>, deps: GatewayDeps): void {
+function addPublicRoutes(app: Hono<GatewayEnv>, deps: GatewayDeps & { readonly replicas: ReplicasOf }): void {
   for (const path of PLAYGROUND_PATHS) {
     app.get(path, async (context) => {
       const page = await deps.servePage(context.req.raw);
@@ -153,21 +181,16 @@ function addPublicRoutes(app: Hono<GatewayEnv>, deps: GatewayDeps): void {
     if (context.req.query('deep') === undefined) {
       return context.json({ status: 'ok', models });
     }
-    const rings = await Promise.all(deps.catalog.entries.filter(isRingEntry).map((entry) => ringHealth(deps, entry)));
-    const isOk = rings.every((ring) => ring.status === 'ok');
+    const rings = await Promise.all(
+      deps.catalog.entries
+        .filter(isRingEntry)
+        .map((entry) => ringHealth(entry.id, deps.replicas(entry), deps.reportError)),
+    );
+    const isOk = rings.every((ring) => ring.status !== 'failing');
     // Origins do not count here: a cluster that is down is no reason to take the gateway out of service.
     const origins = deps.origins.health();
     return context.json({ status: isOk ? 'ok' : 'failing', models, rings, origins }, isOk ? 200 : 503);
   });
-}
-
-async function ringHealth(deps: GatewayDeps, entry: RingEntry) {
-  try {
-    return { model: entry.id, status: 'ok', stats: await deps.head(entry).stats() } as const;
-  } catch (error) {
-    deps.reportError(`healthz ${entry.id}`, error);
-    return { model: entry.id, status: 'failing' } as const;
-  }
 }
 
 /** After the routes: a known path that gets here was called with another method. */

@@ -26,7 +26,7 @@ function createFrom(bindings: GatewayBindings): Served {
   });
   const gateway = createGateway({
     ...readSettings(bindings),
-    head: (entry) => headStub(bindings[entry.backend.headBinding]),
+    heads: (entry) => entry.backend.headBindings.map((name, index) => headStub(bindings[name], index)),
     origins,
     textModel: createTextModels(createModelFileReader(bindings.ASSETS)),
     servePage: (request) => bindings.ASSETS.fetch(request),

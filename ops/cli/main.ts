@@ -47,9 +47,10 @@ function buildProgram(): Command {
     .option('--origin <url>', 'GPU origin that serves the pro model; may be repeated', collect)
     .option('--origin-key <key>', 'API key of the origin; once for all, or once for each', collect)
     .option('--origin-model <name>', "the origin's own name of the model (its first)", collect)
+    .option('--replicas <count>', 'rings of the model, each with stages of its own', '1')
     .option(
       '--processes <count>',
-      'processes of the runtime that share the stages, which then compute side by side',
+      'processes of the runtime that share the stages of all replicas, which then compute side by side',
       '1',
     )
     .option('--isolate-mib <MiB>', 'memory of an isolate to plan for; more than the default cannot be deployed (128)')
@@ -109,8 +110,9 @@ function addModelCommands(program: Command): void {
   withPlan(program.command('plan'))
     .description('show how a model is split into stages, with the arithmetic')
     .option('--model <name>', 'model of the registry (LAMINA_MODEL_FILE, or the default model)')
+    .option('--replicas <count>', 'rings of the model, for the sums', '1')
     .option('--json', 'print the plan as JSON')
-    .action(async (flags: PlanFlags & HomeFlags & { model?: string; json?: boolean }) => {
+    .action(async (flags: PlanFlags & HomeFlags & { model?: string; replicas?: string; json?: boolean }) => {
       const { planCommand } = await import('./commands/plan.ts');
       await planCommand(flags);
     });
@@ -118,6 +120,8 @@ function addModelCommands(program: Command): void {
     .description('write the configurations of the deployed platform, check them, and deploy them')
     .option('--model <name>', 'model of the registry (LAMINA_MODEL_FILE, or the default model)')
     .option('--out <folder>', 'where to write the configurations (a folder under LAMINA_HOME)')
+    .option('--replicas <count>', 'rings of the model, each with scripts of its own', '1')
+    .option('--cors-origin <origin>', 'web origin whose pages may call the API; may be repeated', collect)
     .option('--origins <file>', 'GPU origins and their bindings, JSON; docs/origins.md describes it')
     .option('--dry-run', 'bundle and check every script, upload nothing')
     .action(async (flags: DeployFlags) => {

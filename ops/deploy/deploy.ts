@@ -16,11 +16,17 @@ import { type ScriptConfigs, wranglerConfigs } from './wrangler-configs.ts';
 const FULL_CONFIG = 'wrangler.json';
 const BOOTSTRAP_CONFIG = 'bootstrap.json';
 
+export interface DeploymentOptions {
+  readonly origins?: DeployedOrigins | null;
+  readonly numReplicas?: number;
+  readonly corsOrigins?: readonly string[];
+}
+
 /** Lays out assets and configurations under `folder`, which is replaced. */
 export async function writeDeployment(
   folder: string,
   prepared: PreparedModel,
-  origins: DeployedOrigins | null = null,
+  { origins = null, ...options }: DeploymentOptions = {},
 ): Promise<ScriptConfigs[]> {
   await rm(folder, { recursive: true, force: true });
   const assets = path.join(folder, 'assets');
@@ -30,7 +36,8 @@ export async function writeDeployment(
     buildGatewayAssets(gatewayAssets),
     layOutGatewayModel(gatewayAssets, `/models/${LITE_MODEL_ID}`, prepared.convertedFolder),
   ]);
-  const topology = platformTopology(prepared.plan, prepared.manifestSha256, 'production');
+  const { plan, manifestSha256 } = prepared;
+  const topology = platformTopology(plan, { manifestSha256, environment: 'production', ...options });
   const attached = withOrigins(topology, { origins: origins?.origins ?? [], secrets: {} });
   const scripts = wranglerConfigs(attached, { folder, gatewayAssets, stageAssets }, origins?.bindings ?? {});
   for (const { scriptName, full, bootstrap } of scripts) {

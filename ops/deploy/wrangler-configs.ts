@@ -75,12 +75,12 @@ export interface DeploymentFolders {
   /** Where the configurations will lie, each in a folder of its script's name. */
   readonly folder: string;
   readonly gatewayAssets: string;
-  /** In stage order. */
+  /** In stage order, the same for each replica. */
   readonly stageAssets: readonly string[];
 }
 
 /**
- * Configurations in the order of deployment: the stages, then the gateway that is bound to the head.
+ * Configurations in the order of deployment: the stages of each replica, then the gateway that is bound to the heads.
  * @param gatewayBindings how the gateway reaches its GPU origins, in wrangler's terms.
  */
 export function wranglerConfigs(
@@ -88,13 +88,16 @@ export function wranglerConfigs(
   folders: DeploymentFolders,
   gatewayBindings: OriginBindings = {},
 ): ScriptConfigs[] {
-  const stages = topology.stages.map((stage, index) => {
-    const assets = folders.stageAssets[index];
-    if (assets === undefined) {
-      throw new Error(`Stage ${index} has no assets folder.`);
-    }
-    return stageConfigs({ topology: stage, folder: path.join(folders.folder, stage.name), entry: STAGE_ENTRY, assets });
-  });
+  const stages = topology.replicas.flatMap((replica) =>
+    replica.map((stage, index) => {
+      const assets = folders.stageAssets[index];
+      if (assets === undefined) {
+        throw new Error(`Stage ${index} has no assets folder.`);
+      }
+      const folder = path.join(folders.folder, stage.name);
+      return stageConfigs({ topology: stage, folder, entry: STAGE_ENTRY, assets });
+    }),
+  );
   const { gateway } = topology;
   const gatewayOptions = {
     topology: gateway,

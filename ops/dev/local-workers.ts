@@ -48,11 +48,11 @@ export interface LocalWorkersOptions {
   /** Folder of the bundled scripts and the kernels. */
   readonly scripts: string;
   readonly gatewayAssets: string;
-  /** In stage order. */
+  /** In stage order, the same for each replica. */
   readonly stageAssets: readonly string[];
 }
 
-/** All workers, the gateway first: it is the one that the port leads to. */
+/** All workers: the gateway, which is the one that the port leads to, then each replica's stages in order. */
 export async function localWorkers(options: LocalWorkersOptions): Promise<LocalWorker[]> {
   const { topology, scripts } = options;
   const kernels = Uint8Array.from(await readFile(path.join(scripts, KERNELS_MODULE)));
@@ -62,12 +62,14 @@ export async function localWorkers(options: LocalWorkersOptions): Promise<LocalW
     kernels: null,
     assets: options.gatewayAssets,
   });
-  const stages = topology.stages.map((stage, index) => {
-    const assets = options.stageAssets[index];
-    if (assets === undefined) {
-      throw new Error(`Stage ${index} has no assets folder.`);
-    }
-    return localWorker(stage, { scripts, main: STAGE_SCRIPT, kernels, assets });
-  });
+  const stages = topology.replicas.flatMap((replica) =>
+    replica.map((stage, index) => {
+      const assets = options.stageAssets[index];
+      if (assets === undefined) {
+        throw new Error(`Stage ${index} has no assets folder.`);
+      }
+      return localWorker(stage, { scripts, main: STAGE_SCRIPT, kernels, assets });
+    }),
+  );
   return Promise.all([gateway, ...stages]);
 }

@@ -15,14 +15,16 @@ import { buildGatewayAssets } from './gateway-assets.ts';
 import { type LocalWorker, localWorkers } from './local-workers.ts';
 import type { PreparedModel } from './prepare.ts';
 import { waitUntilReady } from './readiness.ts';
-import { groupByProcess, startRuntimes } from './runtimes.ts';
+import { groupByProcess, numProcessesOfReplica, startRuntimes } from './runtimes.ts';
 
 export interface PlatformOptions {
   readonly home: HomeLayout;
   readonly prepared: PreparedModel;
   /** 0 for a free one. */
   readonly port: number;
-  /** Runtimes that share the stages, at most one for each stage. */
+  /** Rings of the model. */
+  readonly numReplicas: number;
+  /** Runtimes that share the stages of all replicas, at most one for each stage. */
   readonly numProcesses: number;
   readonly env: NodeJS.ProcessEnv;
   readonly progress: Progress;
@@ -45,9 +47,15 @@ export interface Platform {
 
 /** Bundles the scripts and lays out the assets; everything that the runtime reads from disk. */
 async function layOut(options: PlatformOptions): Promise<LocalWorker[]> {
-  const { home, prepared } = options;
+  const { home, prepared, numReplicas, numProcesses } = options;
   const { plan, manifestSha256 } = prepared;
-  const planned = platformTopology(plan, manifestSha256, 'local', options.numProcesses);
+  const planned = platformTopology(plan, {
+    manifestSha256,
+    environment: 'local',
+    numReplicas,
+    numParallelStages: (replicaIndex) =>
+      numProcessesOfReplica(replicaIndex, plan.stages.length, numReplicas, numProcesses),
+  });
   const topology = withOrigins(planned, options.origins ?? NO_ORIGINS);
   const gatewayAssets = path.join(home.assets, 'gateway');
   const modelAssets = path.join(home.assets, path.basename(prepared.convertedFolder));

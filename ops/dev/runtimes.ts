@@ -46,13 +46,26 @@ class LineLog extends Log {
 
 /**
  * Which process each stage runs in: neighbours together, since a link inside a process is the shorter one. The gateway is
- * beside the head, in the first.
+ * beside the first head, in the first.
+ * @param stageIndex counted over all replicas, as is `stageCount`
  */
 export function processOfStage(stageIndex: number, stageCount: number, numProcesses: number): number {
   return Math.floor((stageIndex * numProcesses) / stageCount);
 }
 
-/** @param workers the gateway, then the stages in order */
+/** Processes that the stages of a replica are in: so many of them compute side by side. */
+export function numProcessesOfReplica(
+  replicaIndex: number,
+  stagesPerReplica: number,
+  numReplicas: number,
+  numProcesses: number,
+): number {
+  const processOf = (stageIndex: number): number =>
+    processOfStage(replicaIndex * stagesPerReplica + stageIndex, stagesPerReplica * numReplicas, numProcesses);
+  return processOf(stagesPerReplica - 1) - processOf(0) + 1;
+}
+
+/** @param workers the gateway, then the stages in order, replica by replica */
 export function groupByProcess(workers: readonly LocalWorker[], numProcesses: number): LocalWorker[][] {
   const groups = Array.from({ length: numProcesses }, (): LocalWorker[] => []);
   const stageCount = workers.length - 1;

@@ -68,7 +68,18 @@ function arithmetic(plan: Plan, config: ModelConfig): string[] {
   ];
 }
 
-export function describePlan(plan: Plan, config: ModelConfig): PlanLine[] {
+/** What all isolates of the platform hold: each replica is a ring of its own, beside one gateway. */
+function replicasLine(plan: Plan, numReplicas: number): string {
+  const ringBytes = plan.stages.reduce((sum, stage) => sum + stage.totalBytes, 0);
+  const numIsolates = numReplicas * plan.stages.length + 1;
+  const totalBytes = numReplicas * ringBytes + plan.gateway.totalBytes;
+  return (
+    `replicas   ${numReplicas} × ${formatMib(ringBytes)} + gateway = ${formatMib(totalBytes)} in ${numIsolates} isolates, ` +
+    `${formatCount(numReplicas * plan.kvTokens)} KV tokens`
+  );
+}
+
+export function describePlan(plan: Plan, config: ModelConfig, numReplicas: number): PlanLine[] {
   const stages = plan.stages.length === 1 ? '1 stage' : `${plan.stages.length} stages`;
   const table = formatTable(COLUMNS, [...plan.stages.map((stage) => stageRow(plan, stage)), gatewayRow(plan)]);
   const plain = (text: string): PlanLine => ({ text, isHeading: false });
@@ -79,6 +90,6 @@ export function describePlan(plan: Plan, config: ModelConfig): PlanLine[] {
     { text: header, isHeading: true },
     ...rows.map(plain),
     plain(''),
-    ...arithmetic(plan, config).map(plain),
+    ...[...arithmetic(plan, config), replicasLine(plan, numReplicas)].map(plain),
   ];
 }

@@ -2,6 +2,7 @@
  * Which scripts a platform consists of and how they are bound to each other: the one description that the local runtime
  * and the deployed configuration are both made from.
  */
+import type { StageAssignment } from '../../shards/model/assignment.ts';
 import type { CatalogEntry } from '../../worker/routing/catalog.ts';
 import { PUBLIC_MODELS } from '../../worker/routing/tiers.ts';
 import { type Plan, stageAssignments } from './plan.ts';
@@ -37,35 +38,70 @@ export interface ScriptTopology {
 
 export interface Topology {
   readonly gateway: ScriptTopology;
-  /** In stage order; the first is the head. */
-  readonly stages: readonly ScriptTopology[];
+  /** For each replica its stages in order; the first is the head. */
+  readonly replicas: readonly (readonly ScriptTopology[])[];
   readonly catalog: readonly CatalogEntry[];
 }
 
 export type LaminaEnvironment = 'local' | 'production';
 
-export function stageScriptName(model: string, stageIndex: number): string {
-  return `lamina-${model}-s${stageIndex}`;
+/** Each replica has scripts of its own: objects of one script may share an isolate, whose pages one replica owns. */
+export function stageScriptName(model: string, replicaIndex: number, stageIndex: number): string {
+  return replicaIndex === 0 ? `lamina-${model}-s${stageIndex}` : `lamina-${model}-r${replicaIndex}-s${stageIndex}`;
 }
 
-/**
- * Names, variables and bindings of every script that serves `plan`.
- * @param numParallelStages stages that compute side by side: all, unless scripts share a thread
- */
-export function platformTopology(
-  plan: Plan,
-  manifestSha256: string,
-  environment: LaminaEnvironment,
-  numParallelStages = plan.stages.length,
-): Topology {
-  const stageCount = plan.stages.length;
-  const scriptName = (stageIndex: number): string => stageScriptName(plan.model, stageIndex % stageCount);
+const headBinding = (replicaIndex: number): string => `HEAD_${replicaIndex}`;
+
+export interface TopologyOptions {
+  readonly manifestSha256: string;
+  readonly environment: LaminaEnvironment;
+  /** Rings of the model; 1 by default. */
+  readonly numReplicas?: number;
+  /** Web origins that may call the API from a browser. */
+  readonly corsOrigins?: readonly string[];
+  /** For a replica, the stages that compute side by side: all, unless scripts share a thread. */
+  readonly numParallelStages?: (replicaIndex: number) => number;
+}
+
+/** Names, variables and bindings of every script that serves `plan`. */
+export function platformTopology(plan: Plan, options: TopologyOptions): Topology {
+  const { manifestSha256, environment, numReplicas = 1, corsOrigins = [] } = options;
+  const replicas = Array.from({ length: numReplicas }, (_, replicaIndex) => {
+    const numParallelStages = options.numParallelStages?.(replicaIndex) ?? plan.stages.length;
+    return replicaStages(plan, replicaIndex, stageAssignments(plan, manifestSha256, numParallelStages));
+  });
+  const headBindings = replicas.map((_, replicaIndex) => headBinding(replicaIndex));
+  const catalog = publicCatalog(plan, headBindings);
+  return {
+    gateway: {
+      name: GATEWAY_SCRIPT_NAME,
+      variables: {
+        CATALOG: JSON.stringify(catalog),
+        LAMINA_ENVIRONMENT: environment,
+        CORS_ORIGINS: corsOrigins.join(','),
+      },
+      namespaces: headBindings.map((name, replicaIndex) => ({
+        name,
+        scriptName: stageScriptName(plan.model, replicaIndex, 0),
+        className: STAGE_CLASS,
+      })),
+      classes: [],
+    },
+    replicas,
+    catalog,
+  };
+}
+
+/** The scripts of one ring, in stage order. */
+function replicaStages(plan: Plan, replicaIndex: number, assignments: readonly StageAssignment[]): ScriptTopology[] {
+  const stageCount = assignments.length;
+  const scriptName = (stageIndex: number): string => stageScriptName(plan.model, replicaIndex, stageIndex % stageCount);
   const stageBinding = (name: string, stageIndex: number): NamespaceBinding => ({
     name,
     scriptName: scriptName(stageIndex),
     className: STAGE_CLASS,
   });
-  const stages = stageAssignments(plan, manifestSha256, numParallelStages).map((assignment): ScriptTopology => {
+  return assignments.map((assignment): ScriptTopology => {
     const { stageIndex } = assignment;
     // The head also reaches every stage directly: to load, to ask for health, and to drain.
     const followers = stageIndex === 0 ? Array.from({ length: stageCount - 1 }, (_, index) => index + 1) : [];
@@ -80,14 +116,17 @@ export function platformTopology(
       classes: [STAGE_CLASS],
     };
   });
-  const catalog: CatalogEntry[] = [
+}
+
+function publicCatalog(plan: Plan, headBindings: string[]): CatalogEntry[] {
+  return [
     {
       id: LITE_MODEL_ID,
       tier: 'lite',
       backend: {
         type: 'ring',
         model: plan.model,
-        headBinding: 'HEAD_0',
+        headBindings,
         assetsPath: `/models/${LITE_MODEL_ID}`,
       },
       aliases: [...PUBLIC_MODELS.lite.aliases, plan.model],
@@ -102,14 +141,4 @@ export function platformTopology(
       created: 0,
     })),
   ];
-  return {
-    gateway: {
-      name: GATEWAY_SCRIPT_NAME,
-      variables: { CATALOG: JSON.stringify(catalog), LAMINA_ENVIRONMENT: environment },
-      namespaces: [stageBinding('HEAD_0', 0)],
-      classes: [],
-    },
-    stages,
-    catalog,
-  };
 }

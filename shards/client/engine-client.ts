@@ -1,86 +1,69 @@
 /**
  * One generation as the gateway sees it: a stream of events that goes on when a ring dies. Deploys reset every Durable
- * Object several times a week; the gateway holds the request and the tokens it got, and asks again with both. The head
- * prefills them and the sampler is keyed by (seed, position), so the tokens that follow are the ones that would have come.
+ * Object several times a week; the gateway holds the request and the tokens it got, and asks again with both, the same
+ * replica or another one. The head prefills them and the sampler is keyed by (seed, position), so the tokens that follow
+ * are the ones that would have come.
  */
-import type { EngineErrorCode, GenerateEvent, GenerateRequest, HeadClient } from '../engine/protocol.ts';
-import type { Clock, Timer } from '../platform/clock.ts';
+import type { GenerateEvent, GenerateRequest } from '../engine/protocol.ts';
+import type { Clock } from '../platform/clock.ts';
 import { describeError } from '../result.ts';
 import { AbortedError, sleepUnlessAborted, unlessAborted } from './abort.ts';
 import { readEvents } from './event-stream.ts';
+import { placementKey } from './placement-key.ts';
+import { DEFAULT_RESUME_LIMITS, GenerationError, Recovery, type Failure, type ResumeLimits } from './recovery.ts';
+import type { Replica, ReplicaSet, ReplicaWork } from './replica-set.ts';
+import { SilenceWatch } from './silence-watch.ts';
 
-export interface ResumeLimits {
-  /** Failures in a row without a token between them. With the delays below: a ring has some 3 s to be reborn. */
-  readonly failuresInRowMax: number;
-  /** Failures in all: a ring that dies after every token is not worth the prefills. */
-  readonly failuresTotalMax: number;
-  /** Pause after the first failure; doubled after each further one in a row. */
-  readonly firstDelayMs: number;
-  /** Longest silence of a stream. A prompt of 8192 tokens prefills in well under a minute, alone or behind others. */
-  readonly silenceMsMax: number;
+export type ContentEvent = Exclude<GenerateEvent, { type: 'error' | 'accepted' }>;
+
+export interface GenerateOptions {
+  /** Steers requests with the same key to the same replica; without one the beginning of the prompt does. */
+  readonly promptCacheKey?: string | null;
+  /** Told about each failure after which the generation was started again. */
+  readonly onResume?: (failure: GenerationError) => void;
 }
-
-export const DEFAULT_RESUME_LIMITS: ResumeLimits = {
-  failuresInRowMax: 6,
-  failuresTotalMax: 16,
-  firstDelayMs: 100,
-  silenceMsMax: 120_000,
-};
-
-/** A generation ended without a finish. `code` is the engine's, also for failures that only the gateway saw. */
-export class GenerationError extends Error {
-  override readonly name = 'GenerationError';
-  readonly code: EngineErrorCode;
-
-  constructor(code: EngineErrorCode, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
-export type ContentEvent = Exclude<GenerateEvent, { type: 'error' }>;
 
 export interface EngineClient {
   /**
    * Events of one generation: perhaps `prompt`, then every token once, then `finish`.
-   * @param onResume told about each failure after which the generation was started again.
    * @throws GenerationError when it ends otherwise; AbortedError when `signal` was aborted.
    */
   generate(
     request: GenerateRequest,
     signal: AbortSignal,
-    onResume?: (failure: GenerationError) => void,
+    options?: GenerateOptions,
   ): AsyncGenerator<ContentEvent, void, undefined>;
 }
 
 export function createEngineClient(
-  head: HeadClient,
+  replicas: ReplicaSet,
   clock: Clock,
   limits: ResumeLimits = DEFAULT_RESUME_LIMITS,
 ): EngineClient {
   return {
-    async *generate(request, signal, onResume) {
+    async *generate(request, signal, options = {}) {
+      const key = placementKey(request, options.promptCacheKey ?? null);
       const progress: Progress = { emittedTokens: [...request.emittedTokens], isPromptSent: false };
-      let failuresInRow = 0;
-      for (let failures = 0; ; failures++) {
-        const numEmittedBefore = progress.emittedTokens.length;
-        const failure = yield* attempt(head, clock, limits, request, failures, progress, signal);
-        if (signal.aborted) {
-          throw new AbortedError();
+      const recovery = new Recovery(limits, replicas.replicas.length);
+      for (let attemptIndex = 0; ; attemptIndex++) {
+        const replica = replicas.choose(key, recovery.tried);
+        if (replica === undefined) {
+          throw new Error('a round that has asked everyone is over');
         }
+        const numEmittedBefore = numEmitted(progress);
+        const failure = yield* attempt({ replica, clock, limits, request, attemptIndex, progress, signal });
         if (failure === null) {
           return;
         }
-        failuresInRow = progress.emittedTokens.length > numEmittedBefore ? 1 : failuresInRow + 1;
-        if (
-          !isWorthRetry(failure, progress) ||
-          failuresInRow >= limits.failuresInRowMax ||
-          failures + 1 >= limits.failuresTotalMax
-        ) {
-          throw failure.error;
+        const pauseMs = recovery.pauseAfter(replica, failure, {
+          hasProgressed: numEmitted(progress) > numEmittedBefore,
+          hasBegun: numEmitted(progress) > 0,
+        });
+        options.onResume?.(failure.error);
+        if (pauseMs > 0) {
+          await sleepUnlessAborted(clock, pauseMs, signal);
         }
-        onResume?.(failure.error);
-        await sleepUnlessAborted(clock, limits.firstDelayMs * 2 ** (failuresInRow - 1), signal);
+        throwIfAborted(signal);
       }
     },
   };
@@ -92,102 +75,98 @@ interface Progress {
   isPromptSent: boolean;
 }
 
-interface Failure {
-  readonly error: GenerationError;
-  readonly isRetryable: boolean;
+const numEmitted = ({ emittedTokens, isPromptSent }: Progress): number => emittedTokens.length + (isPromptSent ? 1 : 0);
+
+interface Attempt {
+  readonly replica: Replica;
+  readonly clock: Clock;
+  readonly limits: ResumeLimits;
+  readonly request: GenerateRequest;
+  readonly attemptIndex: number;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
 }
 
-/** A full queue is told to the client at once, who may go elsewhere; a stream that it has begun to read is continued. */
-function isWorthRetry({ error, isRetryable }: Failure, progress: Progress): boolean {
-  return isRetryable && (error.code !== 'queue_full' || progress.emittedTokens.length > 0 || progress.isPromptSent);
-}
-
-/** Runs the generation once, from where `progress` stands. @returns null when it finished or was aborted. */
-async function* attempt(
-  head: HeadClient,
-  clock: Clock,
-  limits: ResumeLimits,
-  request: GenerateRequest,
-  attemptIndex: number,
-  progress: Progress,
-  signal: AbortSignal,
-): AsyncGenerator<ContentEvent, Failure | null, undefined> {
-  const silence = new SilenceWatch(clock, limits.silenceMsMax, signal);
+/** Runs the generation once, from where `progress` stands. @returns null when it finished. @throws AbortedError */
+async function* attempt(options: Attempt): AsyncGenerator<ContentEvent, Failure | null, undefined> {
+  const { replica, clock, limits, signal } = options;
+  const silence = new SilenceWatch(clock, limits.acceptMsMax, signal);
+  const work = replica.begin();
+  let failure: Failure | null;
   try {
-    const call = head.generate({
-      ...request,
-      // A sequence of an earlier attempt may still be winding up: each attempt has a name of its own.
-      requestId: attemptIndex === 0 ? request.requestId : `${request.requestId}.r${attemptIndex}`,
-      emittedTokens: [...progress.emittedTokens],
-      numPromptLogprobs: progress.isPromptSent ? null : request.numPromptLogprobs,
-    });
-    const stream = await unlessAborted(call, silence.signal, (late) => void late.cancel().catch(() => {}));
-    for await (const event of readEvents(stream, silence.signal)) {
-      silence.restart();
-      if (event.type === 'error') {
-        return { error: new GenerationError(event.code, event.message), isRetryable: event.retryable };
-      }
-      if (event.type === 'token') {
-        progress.emittedTokens.push(event.tokenId);
-      }
-      progress.isPromptSent ||= event.type === 'prompt';
-      yield event;
-      if (event.type === 'finish') {
-        return null;
-      }
-    }
-    return ringFailed(silence.isExpired ? silence.description : 'the stream ended early');
+    failure = yield* attemptEvents(options, silence, work);
   } catch (error) {
-    // The call itself or the stream failed. Whatever the runtime names it: the ring is gone, a new one may answer.
-    return ringFailed(silence.isExpired ? silence.description : describeError(error));
+    // The call itself or the stream failed. Whatever the runtime names it: the ring is gone, another one may answer.
+    failure = ringFailed(silence.isExpired ? silence.description : describeError(error));
   } finally {
     silence.stop();
+    work.end();
+  }
+  if (failure !== null) {
+    throwIfAborted(signal);
+    noteFailure(replica, failure);
+  }
+  return failure;
+}
+
+function throwIfAborted(signal: AbortSignal): void {
+  if (signal.aborted) {
+    throw new AbortedError();
+  }
+}
+
+async function* attemptEvents(
+  { replica, limits, request, attemptIndex, progress }: Attempt,
+  silence: SilenceWatch,
+  work: ReplicaWork,
+): AsyncGenerator<ContentEvent, Failure | null, undefined> {
+  const call = replica.head.generate({
+    ...request,
+    // A sequence of an earlier attempt may still be winding up: each attempt has a name of its own.
+    requestId: attemptIndex === 0 ? request.requestId : `${request.requestId}.r${attemptIndex}`,
+    emittedTokens: [...progress.emittedTokens],
+    numPromptLogprobs: progress.isPromptSent ? null : request.numPromptLogprobs,
+  });
+  const stream = await unlessAborted(call, silence.signal, (late) => void late.cancel().catch(() => {}));
+  for await (const event of readEvents(stream, silence.signal)) {
+    silence.restart(limits.silenceMsMax);
+    if (event.type === 'accepted') {
+      work.accepted(event.load);
+      continue;
+    }
+    if (event.type === 'error') {
+      const { code, message, retryable, retryAfterMs = null } = event;
+      return { error: new GenerationError(code, message, retryAfterMs), isRetryable: retryable };
+    }
+    work.alive();
+    if (event.type === 'token') {
+      progress.emittedTokens.push(event.tokenId);
+    }
+    progress.isPromptSent ||= event.type === 'prompt';
+    yield event;
+    if (event.type === 'finish') {
+      return null;
+    }
+  }
+  return ringFailed(silence.isExpired ? silence.description : 'the stream ended early');
+}
+
+function noteFailure(replica: Replica, { error }: Failure): void {
+  switch (error.code) {
+    case 'queue_full':
+      return replica.setBack('full');
+    case 'draining':
+      return replica.setBack('draining');
+    case 'ring_failed':
+    case 'not_ready':
+    case 'internal':
+      return replica.setBack('failed');
+    case 'prompt_too_long':
+    case 'invalid_request':
+    // That says nothing about the replica.
   }
 }
 
 function ringFailed(detail: string): Failure {
   return { error: new GenerationError('ring_failed', `The model's ring failed: ${detail}.`), isRetryable: true };
-}
-
-/** A signal that is aborted when the client's is, and when nothing has come for too long. */
-class SilenceWatch {
-  readonly #clock: Clock;
-  readonly #silenceMsMax: number;
-  readonly #controller = new AbortController();
-  readonly #clientSignal: AbortSignal;
-  readonly #onClientAbort = (): void => this.#controller.abort();
-  #timer: Timer | null = null;
-  isExpired = false;
-
-  constructor(clock: Clock, silenceMsMax: number, clientSignal: AbortSignal) {
-    this.#clock = clock;
-    this.#silenceMsMax = silenceMsMax;
-    this.#clientSignal = clientSignal;
-    if (clientSignal.aborted) {
-      this.#controller.abort();
-    }
-    clientSignal.addEventListener('abort', this.#onClientAbort);
-    this.restart();
-  }
-
-  get description(): string {
-    return `nothing came for ${this.#silenceMsMax} ms`;
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  restart(): void {
-    this.#timer?.cancel();
-    this.#timer = this.#clock.startTimer(this.#silenceMsMax, () => {
-      this.isExpired = true;
-      this.#controller.abort();
-    });
-  }
-
-  stop(): void {
-    this.#timer?.cancel();
-    this.#clientSignal.removeEventListener('abort', this.#onClientAbort);
-  }
 }

@@ -107,6 +107,8 @@ function parseEvent(line: string): GenerateEvent {
 
 function isEvent(value: Readonly<Record<string, unknown>>): boolean {
   switch (value['type']) {
+    case 'accepted':
+      return isRecord(value['load']) && isCount(value['load']['numRunning']) && isCount(value['load']['numWaiting']);
     case 'prompt':
       return Array.isArray(value['logprobs']);
     case 'token':
@@ -119,5 +121,7 @@ function isEvent(value: Readonly<Record<string, unknown>>): boolean {
       return false;
   }
 }
+
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;

@@ -113,6 +113,8 @@ export class HeadEngine implements HeadClient {
       },
     });
     this.#listeners.add(sequence, stream);
+    const { numRunning, numWaiting } = this.#scheduler;
+    stream.write({ type: 'accepted', load: { numRunning, numWaiting } });
     if (request.numPromptLogprobs !== null) {
       this.#answers.sendPromptLogprobs(sequence);
     }

@@ -55,9 +55,17 @@ export type FinishReason = 'stop' | 'length';
 
 /** Codes are stable; messages are for people. `retryable`: the same request may succeed on a reborn ring. */
 export type EngineErrorCode =
-  'prompt_too_long' | 'invalid_request' | 'queue_full' | 'ring_failed' | 'not_ready' | 'internal';
+  'prompt_too_long' | 'invalid_request' | 'queue_full' | 'draining' | 'ring_failed' | 'not_ready' | 'internal';
+
+/** Sequences that a head shard has taken, for placement. */
+export interface EngineLoad {
+  readonly numRunning: number;
+  readonly numWaiting: number;
+}
 
 export type GenerateEvent =
+  /** First of every stream that is not refused, before anything is computed; `load` includes this request. */
+  | { readonly type: 'accepted'; readonly load: EngineLoad }
   | { readonly type: 'prompt'; readonly logprobs: readonly TokenLogprob[] }
   | { readonly type: 'token'; readonly tokenId: number; readonly logprob: TokenLogprob | null }
   | {
@@ -67,7 +75,14 @@ export type GenerateEvent =
       readonly completionTokens: number;
       readonly cachedTokens: number;
     }
-  | { readonly type: 'error'; readonly code: EngineErrorCode; readonly message: string; readonly retryable: boolean };
+  | {
+      readonly type: 'error';
+      readonly code: EngineErrorCode;
+      readonly message: string;
+      readonly retryable: boolean;
+      /** With `queue_full`: when there should be room again. */
+      readonly retryAfterMs?: number;
+    };
 
 /** Counters of a head shard, for health checks, tests and placement. */
 export interface EngineStats {

@@ -47,11 +47,13 @@ export async function collect(head: HeadClient, request: GenerateRequest): Promi
   return parseEvents(await new Response(await head.generate(request)).text());
 }
 
+/** Without the first event of a stream, whose load says nothing about the generation. */
 export function parseEvents(text: string): GenerateEvent[] {
   return text
     .split('\n')
     .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as GenerateEvent);
+    .map((line) => JSON.parse(line) as GenerateEvent)
+    .filter(({ type }) => type !== 'accepted');
 }
 
 export function tokensOf(events: readonly GenerateEvent[]): number[] {

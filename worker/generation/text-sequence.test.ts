@@ -60,7 +60,13 @@ async function run(tokens: readonly (string | readonly number[])[], stop: readon
   };
   const events: TextEvent[] = [];
   const signal = new AbortController().signal;
-  for await (const event of generateText(engine, vocabularyOf(tokens), { request, stop }, signal, () => {})) {
+  for await (const event of generateText(
+    engine,
+    vocabularyOf(tokens),
+    { request, promptCacheKey: null, stop },
+    signal,
+    () => {},
+  )) {
     events.push(event);
   }
   return { events, numTaken };

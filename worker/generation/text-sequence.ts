@@ -1,12 +1,15 @@
 /** One sequence as text: runs a generation and turns its tokens into text, up to a stop string. */
 import type { GenerateRequest, TokenLogprob } from '../../shards/engine/protocol.ts';
-import type { EngineClient, GenerationError } from '../../shards/client/engine-client.ts';
+import type { EngineClient } from '../../shards/client/engine-client.ts';
+import type { GenerationError } from '../../shards/client/recovery.ts';
 import { IncrementalDetokenizer } from '../tokenizer/detokenizer.ts';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts';
 import { StopMatcher } from './stop-matcher.ts';
 
 export interface SequenceSpec {
   readonly request: GenerateRequest;
+  /** What the client says about which requests begin alike; null when it says nothing. */
+  readonly promptCacheKey: string | null;
   /** Generation ends before the first of these in the text; they are not part of the answer. */
   readonly stop: readonly string[];
 }
@@ -50,7 +53,8 @@ export async function* generateText(
     completionTokens: assembler.numTokens,
     cachedTokens,
   });
-  for await (const event of engine.generate(spec.request, signal, onResume)) {
+  const { request, promptCacheKey } = spec;
+  for await (const event of engine.generate(request, signal, { promptCacheKey, onResume })) {
     if (event.type === 'prompt') {
       yield event;
       continue;

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AbortedError } from '../../shards/client/abort.ts';
-import { settled } from '../test/support/manual-clock.ts';
+import { settled } from '../../ops/testing/manual-clock.ts';
 import { TTFT_SAMPLES_MIN } from './hedge.ts';
 import { DEFAULT_BREAKER } from './origin-breaker.ts';
 import { ATTEMPTS_MAX } from './origin-pool.ts';

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { settled } from '../test/support/manual-clock.ts';
+import { settled } from '../../ops/testing/manual-clock.ts';
 import { OriginBreaker, type Outcome } from './origin-breaker.ts';
 
 const LIMITS = {

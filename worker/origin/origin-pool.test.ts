@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { AbortedError } from '../../shards/client/abort.ts';
-import { settled } from '../test/support/manual-clock.ts';
+import { settled } from '../../ops/testing/manual-clock.ts';
 import { OriginError, type OriginEvent, type OriginRequest } from './origin-backend.ts';
 import { ATTEMPTS_MAX } from './origin-pool.ts';
 import { CANARY_INTERVAL_MS, PROBE_INTERVAL_MS } from './origin-probe.ts';

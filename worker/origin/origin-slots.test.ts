@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AbortedError } from '../../shards/client/abort.ts';
-import { ManualClock, settled } from '../test/support/manual-clock.ts';
+import { ManualClock, settled } from '../../ops/testing/manual-clock.ts';
 import type { Priority } from './origin-backend.ts';
 import { OriginSlots, QUEUED_TOKENS_MAX, RETRY_AFTER_MS_MAX, type Lease } from './origin-slots.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createOrigins } from '../platform/origin-transports.ts';
-import { ManualClock } from '../test/support/manual-clock.ts';
+import { ManualClock } from '../../ops/testing/manual-clock.ts';
 
 const MODEL = { public: 'lamina-pro', upstream: 'up', capabilities: ['chat'] };
 const ORIGIN = { id: 'a', url: 'http://vllm.internal:8000/v1', models: [MODEL] };

@@ -31,8 +31,9 @@ export function readSettings(bindings: GatewayBindings): GatewaySettings {
   }
   const catalog = parseCatalog(bindings.CATALOG);
   for (const { id, backend } of catalog.entries.filter(isRingEntry)) {
-    if (bindings[backend.headBinding] === undefined) {
-      throw new Error(`The model '${id}' needs the Durable Object binding ${backend.headBinding}, which is missing`);
+    const missing = backend.headBindings.find((name) => bindings[name] === undefined);
+    if (missing !== undefined) {
+      throw new Error(`The model '${id}' needs the Durable Object binding ${missing}, which is missing`);
     }
   }
   return {

@@ -1,8 +1,8 @@
 /** The head shard behind its Durable Object stub. */
 import type { EngineStats, GenerateRequest, HeadClient } from '../../shards/engine/protocol.ts';
 
-/** Name of the object that serves a model, while there is one replica of each. */
-const REPLICA_NAME = 'replica-0';
+/** Name of a replica's objects, the same in each of its scripts. */
+const replicaName = (replicaIndex: number): string => `replica-${replicaIndex}`;
 
 /**
  * What the stub of a `StageShard` offers. Written out, since the gateway's Worker does not import the class: it lives in
@@ -17,12 +17,12 @@ interface HeadNamespace {
   getByName(name: string): HeadStub;
 }
 
-/** @param binding the Durable Object namespace of the head shard's class. */
-export function headStub(binding: unknown): HeadClient {
-  const namespace = binding as HeadNamespace;
+/** @param binding the Durable Object namespace of the head shard's class in the replica's script. */
+export function headStub(binding: unknown, replicaIndex: number): HeadClient {
+  // A stub is of no use after an exception: each call takes a new one, which costs nothing.
+  const stub = (): HeadStub => (binding as HeadNamespace).getByName(replicaName(replicaIndex));
   return {
-    // A stub is of no use after an exception: each call takes a new one, which costs nothing.
-    generate: (request) => namespace.getByName(REPLICA_NAME).generate(request),
-    stats: () => namespace.getByName(REPLICA_NAME).stats(),
+    generate: (request) => stub().generate(request),
+    stats: () => stub().stats(),
   };
 }

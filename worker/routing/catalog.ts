@@ -2,13 +2,19 @@
 import * as z from 'zod';
 import { TIERS } from './tiers.ts';
 
-/** The model runs in the platform, on a ring of shards. */
+/**
+ * Replicas of a model at most. Each is a ring of scripts of its own; a gateway that finds all of them full asks each once
+ * before it says so.
+ */
+export const REPLICA_COUNT_MAX = 16;
+
+/** The model runs in the platform, on rings of shards. */
 const ringSchema = z.strictObject({
   type: z.literal('ring'),
   /** Registry name of the model. */
   model: z.string().min(1),
-  /** Binding of the namespace of the head shard. */
-  headBinding: z.string().min(1),
+  /** Bindings of the namespaces of the replicas' head shards. */
+  headBindings: z.array(z.string().min(1)).min(1).max(REPLICA_COUNT_MAX),
   /** Folder of `tokenizer.json` and `chat.json` among the gateway's assets. */
   assetsPath: z.string().startsWith('/'),
 });

@@ -12,7 +12,7 @@ const catalog = parseCatalog([
     tier: 'lite',
     aliases: PUBLIC_MODELS.lite.aliases,
     contextLengthMax: 8192,
-    backend: { type: 'ring', model: 'm', headBinding: 'HEAD_0', assetsPath: '/m' },
+    backend: { type: 'ring', model: 'm', headBindings: ['HEAD_0'], assetsPath: '/m' },
   },
   { id: 'lamina-std', tier: 'std', aliases: PUBLIC_MODELS.std.aliases, backend: { type: 'origins' } },
   { id: 'lamina-pro', tier: 'pro', aliases: PUBLIC_MODELS.pro.aliases, backend: { type: 'origins' } },

@@ -5,7 +5,7 @@ import { DEFAULT_GATEWAY_LIMITS as LIMITS } from '../limits.ts';
 import { expectError, times, type BadInputRow as Row } from './support/bad-input.ts';
 import { post } from './support/http.ts';
 import { gatewayDeps, TEST_MODEL, tinyModelFolder } from './support/real-gateway.ts';
-import { finishEvent, ScriptedHead, tokenEvent } from './support/scripted-head.ts';
+import { finishEvent, ScriptedHead, tokenEvent } from '../../ops/testing/scripted-head.ts';
 
 let folder: string;
 let remove: () => Promise<void>;

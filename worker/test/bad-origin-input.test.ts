@@ -6,7 +6,7 @@ import { parseCatalog } from '../routing/catalog.ts';
 import { expectError, times, type BadInputRow as Row } from './support/bad-input.ts';
 import { post } from './support/http.ts';
 import { gatewayDeps, TEST_CATALOG, TEST_MODEL, tinyModelFolder } from './support/real-gateway.ts';
-import { ScriptedHead } from './support/scripted-head.ts';
+import { ScriptedHead } from '../../ops/testing/scripted-head.ts';
 import { ScriptedOrigins } from './support/scripted-origins.ts';
 
 let folder: string;

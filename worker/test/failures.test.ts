@@ -4,11 +4,11 @@ import { createGateway } from '../gateway.ts';
 import { HEARTBEAT_MS } from '../api/http/held-response.ts';
 import type { ServedRecord } from '../metering/served-record.ts';
 import type { TextModel } from '../tokenizer/text-model.ts';
-import { DEFAULT_RESUME_LIMITS } from '../../shards/client/engine-client.ts';
+import { DEFAULT_RESUME_LIMITS } from '../../shards/client/recovery.ts';
 import { post, sseData, until } from './support/http.ts';
-import { ManualClock, settled } from './support/manual-clock.ts';
+import { ManualClock, settled } from '../../ops/testing/manual-clock.ts';
 import { gatewayDeps, TEST_MODEL, tinyModelFolder } from './support/real-gateway.ts';
-import { errorEvent, finishEvent, ScriptedHead, tokenEvent, type Script } from './support/scripted-head.ts';
+import { errorEvent, finishEvent, ScriptedHead, tokenEvent, type Script } from '../../ops/testing/scripted-head.ts';
 
 let folder: string;
 let remove: () => Promise<void>;
@@ -110,7 +110,7 @@ describe('a ring that breaks in the middle', () => {
     const last = JSON.parse(sseData(body).at(-1) ?? '');
     expect(last.error).toMatchObject({ type: 'server_error', code: 'ring_failed', param: null });
     expect(body).not.toContain('[DONE]');
-    expect(head.requests).toHaveLength(DEFAULT_RESUME_LIMITS.failuresInRowMax);
+    expect(head.requests).toHaveLength(DEFAULT_RESUME_LIMITS.roundsInRowMax);
     expect(records).toMatchObject([{ outcome: 'failed', errorCode: 'ring_failed', completionTokens: 2 }]);
     expect(errors).toHaveLength(1);
   });
@@ -128,7 +128,7 @@ describe('a ring that breaks in the middle', () => {
     const response = post(app, '/v1/chat/completions', CHAT);
     await reached(head);
     const atMs: number[] = [clock.nowMs()];
-    for (let step = 0; step < 4000 && head.requests.length < DEFAULT_RESUME_LIMITS.failuresInRowMax; step++) {
+    for (let step = 0; step < 4000 && head.requests.length < DEFAULT_RESUME_LIMITS.roundsInRowMax; step++) {
       const before = head.requests.length;
       await clock.wind(50);
       if (head.requests.length > before) {

@@ -6,9 +6,9 @@ import type { ServedRecord } from '../metering/served-record.ts';
 import { parseCatalog } from '../routing/catalog.ts';
 import type { TextModel } from '../tokenizer/text-model.ts';
 import { post, sseData, until, type ErrorBody } from './support/http.ts';
-import { ManualClock } from './support/manual-clock.ts';
+import { ManualClock } from '../../ops/testing/manual-clock.ts';
 import { gatewayDeps, TEST_CATALOG, tinyModelFolder } from './support/real-gateway.ts';
-import { errorEvent, finishEvent, ScriptedHead, tokenEvent, type Script } from './support/scripted-head.ts';
+import { errorEvent, finishEvent, ScriptedHead, tokenEvent, type Script } from '../../ops/testing/scripted-head.ts';
 import {
   chatChunk,
   endOf,

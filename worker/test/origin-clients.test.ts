@@ -12,7 +12,7 @@ import { until } from './support/http.ts';
 import { startToolEngine, TOOL_CALL_TOKEN_ID, type ToolEngine } from './support/tool-engine.ts';
 import { serve, type TestServer } from './support/node-server.ts';
 import { gatewayDeps, TEST_CATALOG, tinyModelFolder } from './support/real-gateway.ts';
-import { ScriptedHead } from './support/scripted-head.ts';
+import { ScriptedHead } from '../../ops/testing/scripted-head.ts';
 
 const MODEL = 'lamina-pro';
 /** Of the tiny model; an answer that is not aborted fits. */

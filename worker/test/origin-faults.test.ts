@@ -9,10 +9,10 @@ import { expectDocSection } from '../origin/test/support/doc-section.ts';
 import { DEADLINES, FAULTS, KEY_OF_A } from '../origin/test/support/faults.ts';
 import { chatRequest, type Engines, poolOver, startEngines, TOKENS } from '../origin/test/support/real-origins.ts';
 import { parseCatalog } from '../routing/catalog.ts';
-import { ManualClock } from './support/manual-clock.ts';
+import { ManualClock } from '../../ops/testing/manual-clock.ts';
 import { askPro, type ClientsAnswer, ENDLESS } from './support/pro-client.ts';
 import { gatewayDeps, TEST_CATALOG, tinyModelFolder } from './support/real-gateway.ts';
-import { ScriptedHead } from './support/scripted-head.ts';
+import { ScriptedHead } from '../../ops/testing/scripted-head.ts';
 
 /** No row may take longer: three attempts that wait for their first token take less than half of it. */
 const ROW_MS_MAX = 40_000;

@@ -7,7 +7,7 @@ import { type Engines, poolOver, startEngines } from '../origin/test/support/rea
 import { parseCatalog } from '../routing/catalog.ts';
 import { askPro, type ClientsAnswer } from './support/pro-client.ts';
 import { gatewayDeps, TEST_CATALOG, tinyModelFolder } from './support/real-gateway.ts';
-import { ScriptedHead } from './support/scripted-head.ts';
+import { ScriptedHead } from '../../ops/testing/scripted-head.ts';
 
 const STREAMS = 50;
 /** Enough for the streams that are cut to be well under way, and for the others not to take long. */

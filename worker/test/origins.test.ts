@@ -5,9 +5,9 @@ import { createGateway } from '../gateway.ts';
 import type { ServedRecord } from '../metering/served-record.ts';
 import { parseCatalog } from '../routing/catalog.ts';
 import { post, sseData, until, type ErrorBody } from './support/http.ts';
-import { ManualClock } from './support/manual-clock.ts';
+import { ManualClock } from '../../ops/testing/manual-clock.ts';
 import { gatewayDeps, TEST_CATALOG, tinyModelFolder } from './support/real-gateway.ts';
-import { ScriptedHead } from './support/scripted-head.ts';
+import { ScriptedHead } from '../../ops/testing/scripted-head.ts';
 import {
   chatChunk,
   endOf,

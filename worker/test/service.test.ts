@@ -7,7 +7,7 @@ import { eventData } from '../playground/chat-stream.js';
 import { PLAYGROUND_FILES, PLAYGROUND_PATHS } from '../playground/files.ts';
 import { parseCatalog } from '../routing/catalog.ts';
 import { post } from './support/http.ts';
-import { finishEvent, ScriptedHead, tokenEvent } from './support/scripted-head.ts';
+import { finishEvent, ScriptedHead, tokenEvent } from '../../ops/testing/scripted-head.ts';
 import {
   gatewayDeps,
   startRealGateway,
@@ -48,7 +48,7 @@ describe('GET /healthz', () => {
     expect(response.status).toBe(200);
     expect(await response.json()).toMatchObject({
       status: 'ok',
-      rings: [{ model: TEST_MODEL, stats: { stageCount: 2 } }],
+      rings: [{ model: TEST_MODEL, status: 'ok', replicas: [{ index: 0, status: 'ok', stats: { stageCount: 2 } }] }],
     });
   });
 
@@ -57,6 +57,25 @@ describe('GET /healthz', () => {
     const response = await app.request('/healthz?deep=1', { headers: KEY });
     expect(response.status).toBe(503);
     expect(await response.json()).toMatchObject({ status: 'failing' });
+  });
+
+  it('is well enough while some of the replicas answer', async () => {
+    const heads = [new ScriptedHead(), gateway.head];
+    const app = createGateway({ ...gatewayDeps('', gateway.head, [], []), heads: () => heads });
+    const response = await app.request('/healthz?deep=1', { headers: KEY });
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({
+      status: 'ok',
+      rings: [
+        {
+          status: 'degraded',
+          replicas: [
+            { index: 0, status: 'failing', stats: null },
+            { index: 1, status: 'ok' },
+          ],
+        },
+      ],
+    });
   });
 });
 

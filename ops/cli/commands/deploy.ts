@@ -5,14 +5,17 @@ import { prepareModel } from '../../dev/prepare.ts';
 import { secretNames } from '../../origin/attached-origins.ts';
 import { readOriginsFile } from '../../origin/origins-file.ts';
 import { GATEWAY_SCRIPT_NAME } from '../../plan/topology.ts';
+import { OperatorError } from '../../support/operator-error.ts';
 import { commandContext } from '../context.ts';
-import { type PlanFlags, planWishes } from '../plan-flags.ts';
+import { parseReplicas, type PlanFlags, planWishes } from '../plan-flags.ts';
 
 export interface DeployFlags extends PlanFlags {
   readonly home?: string;
   readonly model?: string;
   readonly out?: string;
+  readonly replicas?: string;
   readonly origins?: string;
+  readonly corsOrigin?: readonly string[];
   readonly dryRun?: boolean;
 }
 
@@ -21,13 +24,27 @@ function secretCommands(names: readonly string[]): string[] {
   return names.map((name) => `  npx wrangler secret put ${name} --name ${GATEWAY_SCRIPT_NAME}`);
 }
 
+/** A web origin as browsers write it in the header `Origin`: it is compared by its text. */
+function parseCorsOrigin(text: string): string {
+  if (!URL.canParse(text) || new URL(text).origin !== text || !/^https?:/.test(text)) {
+    throw new OperatorError(
+      'usage',
+      `"${text}" is not a web origin.`,
+      'Give scheme, host and perhaps port, without a path: --cors-origin https://app.example.com',
+    );
+  }
+  return text;
+}
+
 export async function deployCommand(flags: DeployFlags): Promise<void> {
   const context = commandContext(flags);
   const { env, progress, print } = context;
+  const numReplicas = parseReplicas(flags.replicas);
+  const corsOrigins = (flags.corsOrigin ?? []).map(parseCorsOrigin);
   const deployed = flags.origins === undefined ? null : await readOriginsFile(path.resolve(flags.origins));
   const prepared = await prepareModel(flags.model, planWishes(flags), context);
   const folder = flags.out === undefined ? context.home.deploy : path.resolve(flags.out);
-  const scripts = await writeDeployment(folder, prepared, deployed);
+  const scripts = await writeDeployment(folder, prepared, { origins: deployed, numReplicas, corsOrigins });
   const options = { folder, scripts, env, progress };
   if (flags.dryRun === true) {
     await dryRun(options);

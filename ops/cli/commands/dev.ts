@@ -7,13 +7,14 @@ import { HEADROOM_BYTES } from '../../plan/limits.ts';
 import { acquireLock } from '../../support/lock.ts';
 import { OperatorError } from '../../support/operator-error.ts';
 import { type CommandContext, commandContext, parseCount, resolvePort } from '../context.ts';
-import { type PlanFlags, planWishes } from '../plan-flags.ts';
+import { parseReplicas, type PlanFlags, planWishes } from '../plan-flags.ts';
 import { onStopRequest } from '../stop-signal.ts';
 
 export interface DevFlags extends PlanFlags, OriginFlags {
   readonly home?: string;
   readonly port?: string;
   readonly model?: string;
+  readonly replicas?: string;
   readonly processes?: string;
   readonly isolateMib?: string;
 }
@@ -31,12 +32,13 @@ async function lockHome(context: CommandContext): Promise<void> {
   process.once('exit', lock.release);
 }
 
+/** @param stageCount of all replicas together */
 function checkProcesses(numProcesses: number, stageCount: number): void {
   if (numProcesses > stageCount) {
     throw new OperatorError(
       'usage',
       `${numProcesses} processes cannot share ${stageCount === 1 ? 'one stage' : `${stageCount} stages`}.`,
-      `Use --processes ${stageCount} or less, or more stages (--stages).`,
+      `Use --processes ${stageCount} or less, or more stages (--stages) or replicas (--replicas).`,
     );
   }
 }
@@ -53,6 +55,7 @@ export async function devCommand(flags: DevFlags): Promise<void> {
   const port = resolvePort(flags.port, context.env);
   const wishes = { ...planWishes(flags), ...isolateWish(flags.isolateMib) };
   const numProcesses = parseCount('--processes', flags.processes) ?? 1;
+  const numReplicas = parseReplicas(flags.replicas);
 
   let platform: Platform | null = null;
   onStopRequest((signalExitCode) => {
@@ -68,9 +71,10 @@ export async function devCommand(flags: DevFlags): Promise<void> {
   await assertPortFree(port);
   const origins = await attachLocalOrigins(flags, context.progress);
   const prepared = await prepareModel(flags.model, wishes, context);
-  checkProcesses(numProcesses, prepared.plan.stages.length);
+  checkProcesses(numProcesses, prepared.plan.stages.length * numReplicas);
   const { env, home, progress } = context;
   const onLog = (line: string): void => progress.info(line);
-  platform = await startPlatform({ home, env, progress, prepared, port, numProcesses, origins, onLog });
+  const sizes = { numReplicas, numProcesses };
+  platform = await startPlatform({ home, env, progress, prepared, port, ...sizes, origins, onLog });
   context.print(`Lamina is ready at http://127.0.0.1:${platform.url.port}`);
 }

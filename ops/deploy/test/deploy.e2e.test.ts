@@ -40,7 +40,7 @@ beforeAll(async () => {
   const env = { ...process.env, LAMINA_MODEL_FILE: modelFile };
   prepared = await prepareModel(undefined, { stageCount: 3 }, { home, env, progress: silentProgress });
   deployment = home.deploy;
-  scripts = await writeDeployment(deployment, prepared, ORIGINS);
+  scripts = await writeDeployment(deployment, prepared, { origins: ORIGINS });
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 

@@ -43,6 +43,7 @@ beforeAll(async () => {
     ...shared,
     prepared,
     port: 0,
+    numReplicas: 1,
     numProcesses: 1,
     onLog: () => undefined,
     inspectorPort: 0,
@@ -93,7 +94,7 @@ describe('the default plan', () => {
 
   it('has room for the heap of every stage', async () => {
     for (const stage of prepared.plan.stages) {
-      expect(await heapOf(stageScriptName(prepared.plan.model, stage.stageIndex))).toBeLessThan(stage.heapBytes);
+      expect(await heapOf(stageScriptName(prepared.plan.model, 0, stage.stageIndex))).toBeLessThan(stage.heapBytes);
     }
   });
 

@@ -25,6 +25,7 @@ async function collect(stream: ReadableStream<Uint8Array>, lineBytesMax?: number
 }
 
 const EVENTS: GenerateEvent[] = [
+  { type: 'accepted', load: { numRunning: 0, numWaiting: 1 } },
   { type: 'prompt', logprobs: [] },
   { type: 'token', tokenId: 7, logprob: { tokenId: 7, logprob: -0.5, top: [[7, -0.5]] } },
   { type: 'error', code: 'internal', message: 'größer als 位', retryable: false },
@@ -44,7 +45,7 @@ describe('readEvents', () => {
   });
 
   it('takes a line of the longest length and refuses one byte more, before its end has come', async () => {
-    const line = JSON.stringify(EVENTS[1]);
+    const line = JSON.stringify(EVENTS[2]);
     const bytes = encoder.encode(`${line}\n`);
     expect(await collect(streamOf(bytes), line.length)).toHaveLength(1);
     await expect(collect(streamOf(bytes), line.length - 1)).rejects.toThrow(EventStreamError);
@@ -58,6 +59,7 @@ describe('readEvents', () => {
     '{}',
     '{"type":"token","tokenId":"7"}',
     '{"type":"finish"}',
+    '{"type":"accepted","load":{"numRunning":1,"numWaiting":-1}}',
     '{"type":"x"}',
     '',
   ])('refuses the line %j', async (line) => {
@@ -73,7 +75,7 @@ describe('readEvents', () => {
       let numCancelled = 0;
       const aborting = new AbortController();
       const endless = new ReadableStream<Uint8Array>({
-        pull: (controller) => controller.enqueue(encoder.encode(`${JSON.stringify(EVENTS[1])}\n`)),
+        pull: (controller) => controller.enqueue(encoder.encode(`${JSON.stringify(EVENTS[2])}\n`)),
         cancel: () => void numCancelled++,
       });
       let numEvents = 0;

@@ -122,11 +122,23 @@ describe('admission', () => {
   });
 });
 
+describe('the load', () => {
+  it('is told first, with the request itself in it', async () => {
+    const { engine } = await rings.open({ limits: { sequencesRunningMax: 1 } });
+    const running = await engine.generate(requestOf({ maxTokens: 400 }));
+    await pollStats(engine, ({ numRunning }) => numRunning === 1);
+    const waiting = await engine.generate(requestOf());
+    const [line = ''] = new TextDecoder().decode((await waiting.getReader().read()).value).split('\n');
+    expect(JSON.parse(line)).toEqual({ type: 'accepted', load: { numRunning: 1, numWaiting: 1 } });
+    await running.cancel();
+  });
+});
+
 describe('cancellation', () => {
   it('frees a running and a waiting sequence at once', async () => {
     const { engine } = await rings.open({ stageCount: 2, limits: { sequencesRunningMax: 1 } });
     const running = (await engine.generate(requestOf({ maxTokens: 400 }))).getReader();
-    await running.read();
+    await pollStats(engine, ({ numRunning }) => numRunning === 1);
     const waiting = await engine.generate(requestOf());
     expect(await engine.stats()).toMatchObject({ numRunning: 1, numWaiting: 1 });
     await waiting.cancel();

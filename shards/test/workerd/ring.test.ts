@@ -90,7 +90,7 @@ describe('a ring of Durable Objects', () => {
     const head = headOf('cancelled', 2);
     const stream = await head.generate({ ...REQUEST, maxTokens: 400 });
     const reader = stream.getReader();
-    await reader.read();
+    await pollStats(head, ({ numGeneratedTokensTotal }) => numGeneratedTokensTotal > 0);
     await reader.cancel();
     const stats = await pollStats(head, ({ numRunning }) => numRunning === 0);
     expect(stats.numFreePages).toBe(stats.numPages);

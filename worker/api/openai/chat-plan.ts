@@ -29,6 +29,7 @@ export async function planChat(body: unknown, context: PlanContext): Promise<Rin
     stop: fields.stop,
     numTopLogprobs: request.numTopLogprobs,
     numPromptLogprobs: null,
+    promptCacheKey: fields.prompt_cache_key ?? null,
   };
   return {
     model,

@@ -30,7 +30,15 @@ export async function planCompletion(body: unknown, context: PlanContext): Promi
       maxTokensParam: 'max_tokens',
     });
     const numPromptLogprobs = echo ? numTopLogprobs : null;
-    const options = { promptTokens, maxTokens, sampling, stop: fields.stop, numTopLogprobs, numPromptLogprobs };
+    const options = {
+      promptTokens,
+      maxTokens,
+      sampling,
+      stop: fields.stop,
+      numTopLogprobs,
+      numPromptLogprobs,
+      promptCacheKey: fields.prompt_cache_key ?? null,
+    };
     for (const sequence of choicesOf(context, model, options, fields.n, sequences.length)) {
       sequences.push(sequence);
       echoes.push(echo ? { text: promptText(prompt, model), tokens: promptTokens } : null);

@@ -1,7 +1,7 @@
 /** Errors of the OpenAI surface. One class, one body shape: `{"error": {message, type, param, code}}`. */
 import type { EngineErrorCode } from '../../../shards/engine/protocol.ts';
 import { OriginError } from '../../origin/origin-backend.ts';
-import { GenerationError } from '../../../shards/client/engine-client.ts';
+import { GenerationError } from '../../../shards/client/recovery.ts';
 
 export interface ApiErrorDetails {
   readonly status: number;
@@ -59,6 +59,7 @@ const ENGINE_ERRORS: Readonly<Record<EngineErrorCode, Omit<ApiErrorDetails, 'mes
   prompt_too_long: { status: 400, type: 'invalid_request_error', code: 'context_length_exceeded' },
   invalid_request: { status: 400, type: 'invalid_request_error', code: 'invalid_request' },
   queue_full: { status: 429, type: 'rate_limit_error', code: 'queue_full', retryAfterSeconds: 2 },
+  draining: { status: 503, type: 'server_error', code: 'draining', retryAfterSeconds: 5 },
   ring_failed: { status: 503, type: 'server_error', code: 'ring_failed', retryAfterSeconds: 5 },
   not_ready: { status: 503, type: 'server_error', code: 'not_ready', retryAfterSeconds: 5 },
   internal: { status: 500, type: 'server_error', code: 'internal' },
@@ -88,7 +89,12 @@ export function toApiError(thrown: unknown): ApiError {
     return thrown;
   }
   if (thrown instanceof GenerationError) {
-    return new ApiError({ ...ENGINE_ERRORS[thrown.code], message: thrown.message });
+    const { code, message, retryAfterMs } = thrown;
+    return new ApiError({
+      ...ENGINE_ERRORS[code],
+      message,
+      ...(retryAfterMs === null ? {} : { retryAfterSeconds: retryAfterSeconds(retryAfterMs) }),
+    });
   }
   if (thrown instanceof OriginError) {
     return originFailure(thrown);

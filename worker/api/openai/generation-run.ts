@@ -3,13 +3,13 @@
  * it is settled by its first event; until then, and only where the client allows it, another one may take over.
  */
 import { AbortedError } from '../../../shards/client/abort.ts';
-import type { GatewayDeps } from '../../gateway.ts';
+import type { GatewayDeps, ReplicasOf } from '../../gateway.ts';
 import type { GatewayLimits } from '../../limits.ts';
 import type { RequestMeter } from '../../metering/request-meter.ts';
 import type { StreamedOperation } from '../../origin/origin-backend.ts';
 import type { Need } from '../../routing/capabilities.ts';
 import { isRingEntry, type CatalogEntry, type RingEntry } from '../../routing/catalog.ts';
-import type { ResumeLimits } from '../../../shards/client/engine-client.ts';
+import type { ResumeLimits } from '../../../shards/client/recovery.ts';
 import { decideRoute, type LearntObstacle } from '../../routing/route-decision.ts';
 import { toApiError } from './errors.ts';
 import { obstacleError, obstacleOfFailure } from './obstacle-errors.ts';
@@ -22,6 +22,7 @@ import { ringEvents } from './ring-run.ts';
 export interface GenerationRouteDeps extends GatewayDeps {
   readonly limits: GatewayLimits;
   readonly resumeLimits: ResumeLimits;
+  readonly replicas: ReplicasOf;
 }
 
 /** What the interfaces differ in. */

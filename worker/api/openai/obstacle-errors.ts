@@ -2,7 +2,7 @@
 import { OriginError } from '../../origin/origin-backend.ts';
 import type { Capability, Need } from '../../routing/capabilities.ts';
 import type { CatalogEntry } from '../../routing/catalog.ts';
-import { GenerationError } from '../../../shards/client/engine-client.ts';
+import { GenerationError } from '../../../shards/client/recovery.ts';
 import type { LearntObstacle, Obstacle } from '../../routing/route-decision.ts';
 import { ApiError, badRequest, retryAfterSeconds } from './errors.ts';
 
@@ -91,6 +91,7 @@ const ENGINE_REASONS: Readonly<Record<GenerationError['code'], LearntObstacle['r
   prompt_too_long: 'context_length',
   invalid_request: null,
   queue_full: 'overloaded',
+  draining: 'unavailable',
   ring_failed: 'failed',
   not_ready: 'unavailable',
   internal: 'failed',

@@ -10,8 +10,6 @@ import { boundedList, parseOrRefuse, wellFormedText } from './schema.ts';
 import { ORIGIN_UNSUPPORTED_CHAT_PARAMETERS, refuseUnsupported } from './unsupported.ts';
 
 const DESCRIPTION_LENGTH_MAX = 16_384;
-/** OpenAI's limit of `prompt_cache_key`. */
-const CACHE_KEY_LENGTH_MAX = 64;
 
 const jsonSchemaObject = (limits: GatewayLimits) =>
   z
@@ -73,7 +71,6 @@ const chatSchema = (limits: GatewayLimits) =>
     reasoning_effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh']).optional(),
     // Beyond OpenAI, as vLLM, SGLang and llama.cpp have it. Other variables of a template are none of a client's business.
     chat_template_kwargs: z.strictObject({ enable_thinking: z.boolean() }).optional(),
-    prompt_cache_key: wellFormedText.max(CACHE_KEY_LENGTH_MAX).optional(),
   });
 
 type ChatFields = z.infer<ReturnType<typeof chatSchema>>;

@@ -34,6 +34,6 @@ export function parseOriginCompletion(body: unknown, limits: GatewayLimits): Par
     includeUsage: fields.stream_options?.include_usage ?? false,
     numChoices: fields.n * fields.prompt.prompts.length,
     numTokensAtLeast: Math.max(...numPromptTokens) + fields.max_tokens,
-    affinityKey: null,
+    affinityKey: fields.prompt_cache_key ?? null,
   };
 }

@@ -1,7 +1,7 @@
 /** Messages as origins take them: all roles of OpenAI's API, tool calls, and images inside the request. */
 import * as z from 'zod';
 import type { GatewayLimits } from '../../limits.ts';
-import { hashToUnit } from '../../origin/choose-origin.ts';
+import { hashToUnit } from '../../../shards/client/rendezvous.ts';
 import type { Need } from '../../routing/capabilities.ts';
 import { boundedList, wellFormedText } from './schema.ts';
 

@@ -11,6 +11,7 @@ const LOGIT_BIAS_ABS_MAX = 100;
 const PENALTY_ABS_MAX = 2;
 const TEMPERATURE_MAX = 2;
 const REPETITION_PENALTY_MAX = 2;
+const PROMPT_CACHE_KEY_LENGTH_MAX = 64;
 const USER_LENGTH_MAX = 512;
 /** Smaller nuclei hold the most likely token alone as well; the engine has no nucleus of probability 0. */
 const TOP_P_MIN = 1e-6;
@@ -32,6 +33,8 @@ export function sharedShape(limits: GatewayLimits) {
     logit_bias: logitBiasSchema(limits).default([]),
     /** Accepted and not used: there is nothing per end user. */
     user: wellFormedText.max(USER_LENGTH_MAX).optional(),
+    /** Requests with the same key prefer the same replica or origin, for its prefix cache. */
+    prompt_cache_key: wellFormedText.max(PROMPT_CACHE_KEY_LENGTH_MAX).optional(),
     // Beyond OpenAI, with the names and meanings of vLLM. -1 is its "all" for top_k.
     top_k: z.int().min(-1).default(0),
     min_p: z.number().min(0).max(1).default(0),

@@ -99,6 +99,7 @@ export interface SequenceOptions {
   readonly stop: readonly string[];
   readonly numTopLogprobs: number | null;
   readonly numPromptLogprobs: number | null;
+  readonly promptCacheKey: string | null;
 }
 
 /** One sequence per choice of one prompt; each is sampled with a seed of its own. */
@@ -111,6 +112,7 @@ export function choicesOf(
 ): SequenceSpec[] {
   return Array.from({ length: numChoices }, (_, choice) => ({
     stop: options.stop,
+    promptCacheKey: options.promptCacheKey,
     request: {
       requestId: `${context.requestId}.${firstIndex + choice}`,
       promptTokens: options.promptTokens,

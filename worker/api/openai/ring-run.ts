@@ -12,7 +12,7 @@ export async function* ringEvents(
   signal: AbortSignal,
   deps: GenerationRouteDeps,
 ): AnswerEvents {
-  const engine = createEngineClient(deps.head(plan.model.entry), deps.clock, deps.resumeLimits);
+  const engine = createEngineClient(deps.replicas(plan.model.entry), deps.clock, deps.resumeLimits);
   const { tokenizer } = plan.model.text;
   const sources = plan.sequences.map(
     (spec) => () => generateText(engine, tokenizer, spec, signal, () => meter.resumed()),

@@ -24,7 +24,6 @@ export const UNSUPPORTED_CHAT_PARAMETERS: Readonly<Record<string, NeutralValues>
   moderation: [],
   parallel_tool_calls: [],
   prediction: [],
-  prompt_cache_key: [],
   prompt_cache_retention: [],
   reasoning_effort: ['none'],
   response_format: isTextFormat,

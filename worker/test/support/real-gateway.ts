@@ -21,7 +21,7 @@ export const TEST_CATALOG = [
   {
     id: TEST_MODEL,
     tier: 'lite',
-    backend: { type: 'ring', model: 'tiny', headBinding: 'HEAD_0', assetsPath: '/models/tiny' },
+    backend: { type: 'ring', model: 'tiny', headBindings: ['HEAD_0'], assetsPath: '/models/tiny' },
     aliases: ['tiny'],
   },
   { id: 'lamina-pro', tier: 'pro', backend: { type: 'origins' }, aliases: ['chatglm_pro'] },
@@ -50,7 +50,7 @@ export function gatewayDeps(folder: string, head: HeadClient, records: ServedRec
     apiKeys: ['sk-second-key'],
     corsOrigins: [],
     catalog: parseCatalog(TEST_CATALOG.slice(0, 1)),
-    head: () => head,
+    heads: () => [head],
     origins: new ScriptedOrigins([], { models: [] }),
     textModel: createTextModels((file) => readFile(path.join(folder, path.basename(file)), 'utf8')),
     servePage: () => Promise.resolve(new Response('<h1>page</h1>', { headers: { 'content-type': 'text/html' } })),

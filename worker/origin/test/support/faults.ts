@@ -1,6 +1,6 @@
 /** What an origin may do wrong, and how the tests of it ask: used at the pool and at the gateway. */
 import type { Fault } from '../../../../ops/testing/fault-proxy.ts';
-import { rendezvousOrder } from '../../choose-origin.ts';
+import { rendezvousOrder } from '../../../../shards/client/rendezvous.ts';
 
 /** Short, since rows wait for them; a tiny model on a busy machine still answers well within. */
 export const DEADLINES = { firstTokenMs: 4_000, betweenTokensMs: 4_000, totalMs: 60_000 };

@@ -1,5 +1,5 @@
 /** A pool whose origins answer as a test says, on a clock that the test winds. */
-import { ManualClock } from '../../../test/support/manual-clock.ts';
+import { ManualClock } from '../../../../ops/testing/manual-clock.ts';
 import type { OriginBackend } from '../../origin-backend.ts';
 import { parseOrigins } from '../../origin-config.ts';
 import { createOriginPool } from '../../origin-pool.ts';

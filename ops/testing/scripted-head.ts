@@ -1,5 +1,5 @@
 /** A head shard that does what a script says, for failures that a real ring does not make on demand. */
-import type { EngineStats, GenerateEvent, GenerateRequest, HeadClient } from '../../../shards/engine/protocol.ts';
+import type { EngineStats, GenerateEvent, GenerateRequest, HeadClient } from '../../shards/engine/protocol.ts';
 
 export type ScriptStep =
   | GenerateEvent

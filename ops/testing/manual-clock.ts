@@ -1,5 +1,5 @@
 /** A clock that stands still until a test winds it. */
-import type { Clock, Timer } from '../../../shards/platform/clock.ts';
+import type { Clock, Timer } from '../../shards/platform/clock.ts';
 
 interface PendingTimer {
   readonly dueMs: number;
