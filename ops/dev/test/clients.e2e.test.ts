@@ -18,10 +18,10 @@ let client: OpenAI;
 
 async function stats(): Promise<EngineStats> {
   const response = await fetch(`${platform.url}/healthz?deep=1`, { headers: { authorization: 'Bearer sk-local' } });
-  const body = (await response.json()) as { rings: { stats: EngineStats }[] };
-  const first = body.rings[0];
+  const body = (await response.json()) as { rings: { replicas: { stats: EngineStats }[] }[] };
+  const first = body.rings[0]?.replicas[0];
   if (first === undefined) {
-    throw new Error(`healthz lists no ring: ${JSON.stringify(body)}`);
+    throw new Error(`healthz lists no replica: ${JSON.stringify(body)}`);
   }
   return first.stats;
 }
