@@ -7,6 +7,8 @@ import kernels from '../wasm/build/kernels.wasm';
 import { createStageRuntime } from '../wasm/host/stage-runtime.ts';
 import { HeadEngine } from './engine/engine.ts';
 import type { EngineStats, GenerateRequest } from './engine/protocol.ts';
+import { FeatureExtractor } from './features/feature-extractor.ts';
+import type { FeatureRequest } from './features/feature-protocol.ts';
 import { RingHead } from './link/ring-head.ts';
 import { type OpenStageRequest, type OpenStageResult } from './link/ring-protocol.ts';
 import { StageNode } from './link/stage-node.ts';
@@ -64,7 +66,12 @@ function hostFor(assignment: StageAssignment): RuntimeHost {
 }
 
 type Role =
-  | { readonly kind: 'head'; readonly engine: HeadEngine; readonly ring: RingHead }
+  | {
+      readonly kind: 'head';
+      readonly engine: HeadEngine;
+      readonly features: FeatureExtractor;
+      readonly ring: RingHead;
+    }
   | { readonly kind: 'stage'; readonly node: StageNode };
 
 export class StageShard extends DurableObject<StageEnv> {
@@ -81,6 +88,11 @@ export class StageShard extends DurableObject<StageEnv> {
   /** Starts a generation: see `HeadClient`. Head only. */
   generate(request: GenerateRequest): Promise<ReadableStream<Uint8Array>> {
     return this.#head().engine.generate(request);
+  }
+
+  /** Features of texts, for classification and embeddings: see `FeatureHead`. Head only. */
+  extractFeatures(request: FeatureRequest): Promise<ReadableStream<Uint8Array>> {
+    return this.#head().features.extractFeatures(request);
   }
 
   /** Head only. */
@@ -171,8 +183,9 @@ export class StageShard extends DurableObject<StageEnv> {
       ),
     );
     const ring = new RingHead({ ...shared, stages, entropy: systemEntropy });
-    const engine = new HeadEngine({ assignment, ring, clock: systemClock });
-    return { kind: 'head', engine, ring };
+    const features = new FeatureExtractor({ ...shared, isRingInUse: () => ring.isInUse });
+    const engine = new HeadEngine({ assignment, ring, clock: systemClock, pace: features.pace });
+    return { kind: 'head', engine, features, ring };
   }
 
   #head(): Extract<Role, { kind: 'head' }> {

@@ -3,7 +3,7 @@
  * every isolate stays inside its budget while the KV cache holds the asked number of tokens, and among the splits into
  * that many stages for the one whose slowest stage is fastest.
  */
-import type { StageAssignment } from '../../shards/model/assignment.ts';
+import { NUM_FEATURE_PAGES, type StageAssignment } from '../../shards/model/assignment.ts';
 import type { ModelConfig } from '../../wasm/host/model-config.ts';
 import { type ArenaPlan, PAGE_SIZE_TOKENS, type StageRuntimeOptions } from '../../wasm/host/stage-runtime.ts';
 import { formatCount, formatMib } from '../support/format.ts';
@@ -118,7 +118,7 @@ function stageBytes(terms: Terms, planArena: PlanArena, range: LayerRange, numPa
     config: terms.config,
     ...range,
     isHead: range.layerStart === 0,
-    numPages,
+    numPages: range.layerStart === 0 ? numPages + NUM_FEATURE_PAGES : numPages,
     numTokensMax: terms.numTokensMax,
     contextLengthMax: terms.contextLength,
     numLogitRowsMax: terms.numLogitRowsMax,

@@ -17,7 +17,7 @@ import type { EngineStats, GenerateRequest, HeadClient } from './protocol.ts';
 import { Recovery } from './recovery.ts';
 import { Scheduler } from './scheduler.ts';
 import { Sequence } from './sequence.ts';
-import { StepLoop } from './step-loop.ts';
+import { StepLoop, type StepPace } from './step-loop.ts';
 import { validateRequest } from './validate-request.ts';
 
 export interface HeadEngineOptions {
@@ -25,6 +25,8 @@ export interface HeadEngineOptions {
   readonly ring: RingHead;
   readonly clock: Clock;
   readonly limits?: Partial<EngineLimits>;
+  /** Told about steps, so that other work on this shard fits between them. */
+  readonly pace?: StepPace;
   /** How long a ring without work stays open. */
   readonly idleCloseMs?: number;
 }
@@ -77,6 +79,7 @@ export class HeadEngine implements HeadClient {
       recovery: new Recovery({ ring, clock, limits, scheduler, answers }),
       stepsInFlightMax,
       numLogitRowsMax: assignment.numLogitRowsMax,
+      pace: options.pace ?? null,
       idleCloseMs: options.idleCloseMs ?? RING_TIMINGS.idleCloseMs,
     });
   }

@@ -11,6 +11,14 @@ import type { Scheduler } from './scheduler.ts';
 import { StepsInFlight, type ReturnedStep } from './steps-in-flight.ts';
 import { isUsable, takeLogits } from './take-logits.ts';
 
+/** Whoever works on this shard beside streams wants to know when they step. */
+export interface StepPace {
+  stepsBegin(): void;
+  /** A step of so many tokens is on its way. */
+  stepSent(numTokens: number): void;
+  stepsEnd(): void;
+}
+
 export interface StepLoopOptions {
   readonly ring: RingHead;
   readonly clock: Clock;
@@ -23,6 +31,7 @@ export interface StepLoopOptions {
   readonly numLogitRowsMax: number;
   /** How long a ring without work stays open. */
   readonly idleCloseMs: number;
+  readonly pace: StepPace | null;
 }
 
 export class StepLoop {
@@ -43,6 +52,7 @@ export class StepLoop {
       return;
     }
     this.#isLooping = true;
+    this.#options.pace?.stepsBegin();
     this.#idleTimer?.cancel();
     this.#loop().catch((thrown: unknown) => {
       const message = `the engine failed: ${describeError(thrown)}`;
@@ -81,14 +91,15 @@ export class StepLoop {
 
   /** In one go with the decision to stop, so that no wake-up falls in between. */
   #stop(): void {
-    const { clock, ring, idleCloseMs } = this.#options;
+    const { clock, ring, idleCloseMs, pace } = this.#options;
     this.#isLooping = false;
+    pace?.stepsEnd();
     this.#idleTimer = clock.startTimer(idleCloseMs, () => ring.close('no work'));
   }
 
   /** @returns 'none' when nothing can be sent now, 'failed' when the ring did not open and will be tried again. */
   async #sendStep(): Promise<'sent' | 'none' | 'failed'> {
-    const { ring, scheduler, recovery } = this.#options;
+    const { ring, scheduler, recovery, pace } = this.#options;
     if (this.#isFull || !scheduler.hasRunnable) {
       return 'none';
     }
@@ -107,6 +118,7 @@ export class StepLoop {
     }
     const batch = buildMicroBatch(scheduled);
     this.#inFlight.add(batch, ring.submit(batch.step));
+    pace?.stepSent(batch.step.tokenIds.length);
     return 'sent';
   }
 

@@ -96,6 +96,11 @@ export class RingHead {
     return this.#open !== null;
   }
 
+  /** Whether the ring has the lease of its runtime, or is about to: it is open or opens. */
+  get isInUse(): boolean {
+    return this.#wantedEpoch !== null;
+  }
+
   /** Whether the links should be replaced while no step is under way. */
   get isDueForRotation(): boolean {
     const isRing = this.#options.assignment.stageCount > 1;

@@ -1,3 +1,9 @@
+/**
+ * Pages that the head has beyond `numPages`, for features of texts, which need no ring: a micro-batch of 64 tokens in
+ * texts of four tokens or more. They are of no meaning from one micro-batch to the next, so no page table has them.
+ */
+export const NUM_FEATURE_PAGES = 16;
+
 /** What the planner decided for one stage. A stage script carries it as the JSON variable `STAGE`. */
 export interface StageAssignment {
   /** Registry name of the model. */

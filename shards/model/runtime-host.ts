@@ -9,7 +9,7 @@ import type { StageFailure } from '../link/ring-protocol.ts';
 import { readAsset, type AssetSource } from '../platform/assets.ts';
 import { randomId, sleep, type Clock, type Entropy } from '../platform/clock.ts';
 import { describeError, err, ok, type Result } from '../result.ts';
-import type { StageAssignment } from './assignment.ts';
+import { NUM_FEATURE_PAGES, type StageAssignment } from './assignment.ts';
 import type { Manifest } from './manifest.ts';
 import { ManifestError } from './manifest-fields.ts';
 import { parseManifest } from './parse-manifest.ts';
@@ -87,6 +87,15 @@ export class RuntimeHost {
       this.release(owner);
       return err(loadFailure(thrown));
     }
+  }
+
+  /** The owner's lease while it has one; to be used at once, for it may end at any time. */
+  leaseOf(owner: string): RuntimeLease | null {
+    const [runtime, contents] = [this.#runtime, this.#contents];
+    if (this.#holder?.owner !== owner || contents?.owner !== owner || runtime === null || !this.#ready) {
+      return null;
+    }
+    return { runtime, config: runtime.options.config, kvGeneration: contents.generation };
   }
 
   /** Tells that the holder is alive; called with every step. */
@@ -170,7 +179,7 @@ function runtimeOptions(manifest: Manifest, assignment: StageAssignment): StageR
     layerStart,
     layerEnd,
     isHead,
-    numPages,
+    numPages: isHead ? numPages + NUM_FEATURE_PAGES : numPages,
     numTokensMax,
     contextLengthMax,
     numLogitRowsMax,

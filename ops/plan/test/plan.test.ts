@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { NUM_FEATURE_PAGES } from '../../../shards/model/assignment.ts';
 import { headTensors, layerTensors, type ModelConfig } from '../../../wasm/host/model-config.ts';
 import { PAGE_SIZE_TOKENS } from '../../../wasm/host/stage-runtime.ts';
 import { OperatorError } from '../../support/operator-error.ts';
@@ -74,14 +75,16 @@ function* compositions(total: number, parts: number): Generator<number[]> {
 const bruteForce = (asked: PlanRequest): { stageCount: number; slowestMacs: number } | null => {
   const contextLength = asked.config.contextLengthMax;
   const cost = tokenCost(asked.config, contextLength);
-  const numPages = Math.ceil((asked.kvTokens ?? contextLength) / PAGE_SIZE_TOKENS);
+  const kvPages = Math.ceil((asked.kvTokens ?? contextLength) / PAGE_SIZE_TOKENS);
   for (let stageCount = 1; stageCount <= asked.config.numLayers; stageCount += 1) {
     let slowest = Infinity;
     for (const layersOf of compositions(asked.config.numLayers, stageCount)) {
       const fits = layersOf.every((numLayers, index) => {
         const layerStart = index === 0 ? 0 : 1;
         const layerEnd = layerStart + numLayers;
-        const options = { config: asked.config, layerStart, layerEnd, isHead: index === 0, numPages };
+        const isHead = index === 0;
+        const numPages = isHead ? kvPages + NUM_FEATURE_PAGES : kvPages;
+        const options = { config: asked.config, layerStart, layerEnd, isHead, numPages };
         const arena = planArena({ ...options, numTokensMax: 8, numLogitRowsMax: 2, contextLengthMax: contextLength });
         return arena.totalBytes + 1000 <= (asked.budgetBytes ?? 0);
       });

@@ -3,6 +3,8 @@ import { createStageRuntime, PAGE_SIZE_TOKENS } from '../../../wasm/host/stage-r
 import type { StageRuntime, StageRuntimeOptions } from '../../../wasm/host/stage-runtime.ts';
 import { HeadEngine } from '../../engine/engine.ts';
 import type { EngineLimits } from '../../engine/limits.ts';
+import { FeatureExtractor } from '../../features/feature-extractor.ts';
+import type { FeatureLimits } from '../../features/limits.ts';
 import { RingHead } from '../../link/ring-head.ts';
 import { RING_TIMINGS, type RingTimings } from '../../link/ring-protocol.ts';
 import { StageNode } from '../../link/stage-node.ts';
@@ -31,6 +33,7 @@ export interface LocalEngineOptions {
   /** Default 1, since all stages share this thread. */
   readonly stepsInFlightMax?: number;
   readonly limits?: Partial<EngineLimits>;
+  readonly featureLimits?: Partial<FeatureLimits>;
   readonly timings?: Partial<RingTimings>;
   readonly clock?: Clock;
   readonly entropy?: Entropy;
@@ -41,7 +44,10 @@ export interface LocalEngineOptions {
 
 export interface LocalEngine {
   readonly engine: HeadEngine;
+  readonly features: FeatureExtractor;
   readonly ring: RingHead;
+  /** Of the head's memory. */
+  readonly headHost: RuntimeHost;
   /** Stages 1, 2, … */
   readonly stages: readonly StageNode[];
   readonly assignments: readonly StageAssignment[];
@@ -99,14 +105,24 @@ export async function createLocalEngine(options: LocalEngineOptions): Promise<Lo
     (link) => ring.acceptLink(link),
     ...stages.map((stage) => (link: FrameLink) => stage.acceptLink(link)),
   );
+  const features = new FeatureExtractor({
+    assignment: assignments[0] as StageAssignment,
+    owner: 'local',
+    host: hosts[0] as RuntimeHost,
+    assets,
+    clock,
+    isRingInUse: () => ring.isInUse,
+    ...(options.featureLimits && { limits: options.featureLimits }),
+  });
   const engine = new HeadEngine({
     assignment: assignments[0] as StageAssignment,
     ring,
     clock,
+    pace: features.pace,
     idleCloseMs: timings.idleCloseMs,
     ...(options.limits && { limits: options.limits }),
   });
-  return { engine, ring, stages, assignments };
+  return { engine, features, ring, headHost: hosts[0] as RuntimeHost, stages, assignments };
 }
 
 async function assignStages(options: LocalEngineOptions): Promise<StageAssignment[]> {

@@ -1,0 +1,88 @@
+/**
+ * A micro-batch of windows on its way through the first layers. It may stop after any layer and let a step of a stream go
+ * first: its rows are kept here meanwhile, its keys and values in pages that nobody else uses.
+ */
+import type { StepSequence } from '../../wasm/host/stage-runtime.ts';
+import { pagesForTokens } from '../kv/page-table.ts';
+import type { RuntimeLease } from '../model/runtime-host.ts';
+import type { TextWindow } from './feature-job.ts';
+
+export class FeatureBatch {
+  readonly windows: readonly TextWindow[];
+  readonly numTokens: number;
+  readonly #sequences: readonly StepSequence[];
+  /** Numbers of layers after which some part is pooled, rising. */
+  readonly #stops: readonly number[];
+  #numLayersDone = 0;
+  /** Parts up to here are pooled; computing their layers again must not add to them twice. */
+  #numLayersPooled = -1;
+  /** Whose pages the batch has used: somebody else may have had them since. */
+  #kvGeneration: number | null = null;
+  /** Rows after `#numLayersDone` layers; null before the first turn. */
+  #hiddenStates: Float32Array | null = null;
+
+  /** @param firstPage of the pages that are kept for features */
+  constructor(windows: readonly TextWindow[], firstPage: number) {
+    this.windows = windows;
+    let page = firstPage;
+    this.#sequences = windows.map(({ tokens }) => ({
+      startPosition: 0,
+      numTokens: tokens.length,
+      pageTable: Array.from({ length: pagesForTokens(tokens.length) }, () => page++),
+    }));
+    this.numTokens = windows.reduce((sum, { tokens }) => sum + tokens.length, 0);
+    const stops = windows.flatMap(({ job }) => job.request.parts.map(({ numLayers }) => numLayers));
+    this.#stops = [...new Set(stops)].sort((a, b) => a - b);
+  }
+
+  /** Everybody who asked for it is gone. */
+  get isUnwanted(): boolean {
+    return this.windows.every(({ job }) => job.hasEnded);
+  }
+
+  /**
+   * Runs as many layers as fit, but at least one.
+   * @param tokenLayersMax tokens times layers
+   * @returns whether the batch is through
+   */
+  advance({ runtime, kvGeneration }: RuntimeLease, tokenLayersMax: number): boolean {
+    if (this.#hiddenStates === null || this.#kvGeneration !== kvGeneration) {
+      this.#kvGeneration = kvGeneration;
+      this.#numLayersDone = 0;
+      runtime.embed(this.windows.flatMap(({ tokens }) => tokens));
+      this.#pool(runtime.hiddenStates);
+    } else {
+      runtime.hiddenStates.set(this.#hiddenStates);
+    }
+    let numLayersLeft = Math.max(1, Math.floor(tokenLayersMax / this.numTokens));
+    for (;;) {
+      const stop = this.#stops.find((numLayers) => numLayers > this.#numLayersDone);
+      if (stop === undefined) {
+        return true;
+      }
+      if (numLayersLeft === 0) {
+        const { hiddenSize } = runtime.options.config;
+        this.#hiddenStates = runtime.hiddenStates.slice(0, this.numTokens * hiddenSize);
+        return false;
+      }
+      const numLayers = Math.min(numLayersLeft, stop - this.#numLayersDone);
+      runtime.forwardRange(this.#sequences, this.#numLayersDone, this.#numLayersDone + numLayers);
+      numLayersLeft -= numLayers;
+      this.#numLayersDone += numLayers;
+      this.#pool(runtime.hiddenStates);
+    }
+  }
+
+  #pool(hiddenStates: Float32Array): void {
+    if (this.#numLayersDone <= this.#numLayersPooled || !this.#stops.includes(this.#numLayersDone)) {
+      return;
+    }
+    this.#numLayersPooled = this.#numLayersDone;
+    let row = 0;
+    for (const { tokens, pool } of this.windows) {
+      const { hiddenSize } = pool;
+      pool.add(this.#numLayersDone, hiddenStates.subarray(row * hiddenSize, (row + tokens.length) * hiddenSize));
+      row += tokens.length;
+    }
+  }
+}

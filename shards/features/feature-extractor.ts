@@ -1,0 +1,173 @@
+/**
+ * Features of texts on the head shard: pooled hidden states of its first layers, one hop, without the ring. Texts of all
+ * requests share micro-batches, and their work fits between the steps of streams (`FeaturePace`).
+ */
+import { NUM_FEATURE_PAGES, type StageAssignment } from '../model/assignment.ts';
+import type { RuntimeHost, RuntimeLease } from '../model/runtime-host.ts';
+import type { AssetSource } from '../platform/assets.ts';
+import type { Clock } from '../platform/clock.ts';
+import { describeError, err, ok, type Result } from '../result.ts';
+import { pagesForTokens } from '../kv/page-table.ts';
+import { FeatureBatch } from './feature-batch.ts';
+import { FeatureJob } from './feature-job.ts';
+import { FeaturePace, type TurnGrant } from './feature-pace.ts';
+import type { FeatureFailure, FeatureHead, FeatureRequest } from './feature-protocol.ts';
+import { FeatureQueue } from './feature-queue.ts';
+import { FEATURE_LIMITS, type FeatureLimits } from './limits.ts';
+import { validateFeatureRequest } from './validate-feature-request.ts';
+
+export interface FeatureExtractorOptions {
+  readonly assignment: StageAssignment;
+  /** The ring's own: features use the same lease of the runtime as its steps. */
+  readonly owner: string;
+  readonly host: RuntimeHost;
+  readonly assets: AssetSource;
+  readonly clock: Clock;
+  /** Whether the ring is open or opens: then the lease is not given back after the last text. */
+  readonly isRingInUse: () => boolean;
+  readonly limits?: Partial<FeatureLimits>;
+}
+
+export class FeatureExtractor implements FeatureHead {
+  /** The engine tells it about steps. */
+  readonly pace: FeaturePace;
+  readonly #options: FeatureExtractorOptions;
+  readonly #limits: FeatureLimits;
+  readonly #queue: FeatureQueue;
+  #batch: FeatureBatch | null = null;
+  #isLooping = false;
+
+  constructor(options: FeatureExtractorOptions) {
+    this.#options = options;
+    this.#limits = { ...FEATURE_LIMITS, ...options.limits };
+    this.#queue = new FeatureQueue(this.#limits);
+    this.pace = new FeaturePace(options.clock, this.#limits);
+  }
+
+  async extractFeatures(request: FeatureRequest): Promise<ReadableStream<Uint8Array>> {
+    const { host, assets, assignment, clock } = this.#options;
+    const limits = this.#limits;
+    const config = await host.readConfig(assets);
+    const hiddenSize = config.ok ? config.value.hiddenSize : 0;
+    const job = new FeatureJob({ request, hiddenSize, clock, limits, onChange: () => this.#onChange() });
+    const failure = config.ok
+      ? (failureOf(validateFeatureRequest(request, { config: config.value, assignment, limits })) ??
+        this.#queue.add(job))
+      : ({ ...config.error, code: 'not_ready' } as const);
+    if (failure !== null) {
+      job.fail(failure);
+    }
+    this.#wake();
+    return job.readable;
+  }
+
+  /** A reader came back or went away. */
+  #onChange(): void {
+    this.#queue.dropEnded();
+    this.#wake();
+  }
+
+  #wake(): void {
+    if (!this.#isLooping && this.#hasWork) {
+      this.#isLooping = true;
+      void this.#loop();
+    }
+  }
+
+  get #hasWork(): boolean {
+    return this.#batch !== null || this.#queue.hasWindows;
+  }
+
+  async #loop(): Promise<void> {
+    const { host, owner, clock, isRingInUse } = this.#options;
+    try {
+      // Requests that come together get into one micro-batch.
+      await clock.yieldToEvents();
+      while (this.#hasWork) {
+        const grant = await this.pace.nextTurn();
+        const lease = await this.#lease();
+        if (!lease.ok) {
+          this.#failAll(lease.error);
+          break;
+        }
+        this.#turn(lease.value, grant);
+        await clock.yieldToEvents();
+      }
+    } catch (thrown) {
+      const message = `the features failed: ${describeError(thrown)}`;
+      this.#failAll({ code: 'internal', message, retryable: true });
+    }
+    this.#isLooping = false;
+    if (!isRingInUse()) {
+      host.release(owner);
+    }
+    // Whoever came while the last ones were failed has not been told.
+    this.#wake();
+  }
+
+  /** The ring may close, and give the lease back, between any two turns. */
+  async #lease(): Promise<Result<RuntimeLease, FeatureFailure>> {
+    const { host, owner, assets } = this.#options;
+    for (;;) {
+      const lease = host.leaseOf(owner);
+      if (lease !== null) {
+        host.touch(owner);
+        return ok(lease);
+      }
+      const acquired = await host.acquire(owner, assets);
+      if (!acquired.ok) {
+        return err({ ...acquired.error, code: 'not_ready' });
+      }
+    }
+  }
+
+  #turn(lease: RuntimeLease, grant: TurnGrant): void {
+    const tokenLayersMax = this.#turnSize(lease, grant);
+    if (this.#batch?.isUnwanted === true) {
+      this.#batch = null;
+    }
+    this.#batch ??= this.#nextBatch(grant, tokenLayersMax);
+    if (this.#batch?.advance(lease, tokenLayersMax) === true) {
+      for (const window of this.#batch.windows) {
+        if (window.isLast) {
+          window.job.completeText(window);
+        }
+      }
+      this.#batch = null;
+      this.#queue.dropEnded();
+    }
+  }
+
+  /** Tokens times layers. A step of few tokens costs about as much as one of one token more with its weights decoded. */
+  #turnSize({ config }: RuntimeLease, grant: TurnGrant): number {
+    const { turnTokenLayersMax, stepShare } = this.#limits;
+    return grant.kind === 'idle'
+      ? turnTokenLayersMax
+      : Math.min(turnTokenLayersMax, stepShare * config.numLayers * (grant.numTokens + 1));
+  }
+
+  #nextBatch(grant: TurnGrant, tokenLayersMax: number): FeatureBatch | null {
+    const { numTokensMax, numPages } = this.#options.assignment;
+    const pagesFor = pagesForTokens;
+    const room = { numTokens: numTokensMax, numPages: NUM_FEATURE_PAGES, pagesFor };
+    // Beside streams one layer of the whole batch should fit in a turn; a single window may be more than that.
+    const small = { ...room, numTokens: Math.min(numTokensMax, Math.floor(tokenLayersMax)) };
+    let windows = grant.kind === 'idle' ? [] : this.#queue.takeWindows(small);
+    if (windows.length === 0) {
+      windows = this.#queue.takeWindows(room);
+    }
+    return windows.length === 0 ? null : new FeatureBatch(windows, numPages);
+  }
+
+  #failAll(failure: FeatureFailure): void {
+    for (const { job } of this.#batch?.windows ?? []) {
+      job.fail(failure);
+    }
+    this.#batch = null;
+    this.#queue.failAll(failure);
+  }
+}
+
+function failureOf(result: Result<null, FeatureFailure>): FeatureFailure | null {
+  return result.ok ? null : result.error;
+}
