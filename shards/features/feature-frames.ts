@@ -16,7 +16,9 @@ const ERROR = 3;
 
 /** Values in a row at most: 16 parts of a hidden size of 8192. A stream that says more is none. */
 export const FEATURE_SIZE_MAX = 131_072;
-/** Longest JSON of an error: a code and a sentence. */
+/** Characters of an error's message: a sentence, perhaps with what was thrown. The rest is cut off. */
+const FEATURE_ERROR_MESSAGE_MAX = 2000;
+/** Longest JSON of an error: each character of the message may take six bytes, and the other fields some. */
 export const FEATURE_ERROR_BYTES_MAX = 16_384;
 
 export type FeatureFrame =
@@ -34,27 +36,25 @@ export function encodeFeatureSize(featureSize: number): Uint8Array<ArrayBuffer> 
 }
 
 export function encodeFeatureFrame(frame: FeatureFrame): Uint8Array<ArrayBuffer> {
-  switch (frame.kind) {
-    case 'row': {
-      const bytes = new Uint8Array(HEAD_BYTES + frame.features.byteLength);
-      bytes.set(words(ROW, frame.textIndex));
-      // Every machine that runs Workers or Node is little-endian.
-      bytes.set(
-        new Uint8Array(frame.features.buffer, frame.features.byteOffset, frame.features.byteLength),
-        HEAD_BYTES,
-      );
-      return bytes;
-    }
-    case 'end':
-      return words(END, frame.numTokens);
-    case 'error': {
-      const json = new TextEncoder().encode(JSON.stringify(frame.failure)).subarray(0, FEATURE_ERROR_BYTES_MAX);
-      const bytes = new Uint8Array(HEAD_BYTES + json.length);
-      bytes.set(words(ERROR, json.length));
-      bytes.set(json, HEAD_BYTES);
-      return bytes;
-    }
+  if (frame.kind === 'end') {
+    return words(END, frame.numTokens);
   }
+  if (frame.kind === 'error') {
+    const { message } = frame.failure;
+    const failure = { ...frame.failure, message: message.slice(0, FEATURE_ERROR_MESSAGE_MAX) };
+    const json = new TextEncoder().encode(JSON.stringify(failure));
+    return concatenate(words(ERROR, json.length), json);
+  }
+  const { buffer, byteOffset, byteLength } = frame.features;
+  // Every machine that runs Workers or Node is little-endian.
+  return concatenate(words(ROW, frame.textIndex), new Uint8Array(buffer, byteOffset, byteLength));
+}
+
+function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(first.length + second.length);
+  bytes.set(first);
+  bytes.set(second, first.length);
+  return bytes;
 }
 
 function words(first: number, second: number): Uint8Array<ArrayBuffer> {
@@ -72,9 +72,7 @@ export class FeatureFrameReader {
 
   /** @throws FeatureFrameError */
   *push(piece: Uint8Array): Generator<FeatureFrame> {
-    const bytes = new Uint8Array(this.#held.length + piece.length);
-    bytes.set(this.#held);
-    bytes.set(piece, this.#held.length);
+    const bytes = concatenate(this.#held, piece);
     const view = new DataView(bytes.buffer);
     let offset = 0;
     if (this.#featureSize === null && bytes.length >= WORD_BYTES) {

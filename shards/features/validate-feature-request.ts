@@ -48,7 +48,7 @@ function validateParts({ parts }: FeatureRequest, { assignment, limits }: Featur
       return invalid(`${message}: plan the model again so that its head has enough`);
     }
     if (!POOLINGS.includes(pooling)) {
-      return invalid(`pooling is ${String(pooling)}: use ${POOLINGS.join(' or ')}`);
+      return invalid(`pooling is ${pooling as string}: use ${POOLINGS.join(' or ')}`);
     }
   }
   return ok(null);

@@ -33,6 +33,15 @@ describe('frames of features', () => {
     }
   });
 
+  it('cut a long message off, so that it is read on the other side', () => {
+    const message = '\u0001'.repeat(5000);
+    const error = { kind: 'error', failure: { code: 'internal', message, retryable: true } } as const;
+    const reader = new FeatureFrameReader();
+    expect([...reader.push(encodeFeatureSize(1)), ...reader.push(encodeFeatureFrame(error))]).toEqual([
+      { ...error, failure: { ...error.failure, message: message.slice(0, 2000) } },
+    ]);
+  });
+
   it('are refused when they say what no head says', () => {
     const read = (...parts: Uint8Array[]): (() => FeatureFrame[]) => {
       return () => [...new FeatureFrameReader().push(Uint8Array.from(parts.flatMap((part) => [...part])))];

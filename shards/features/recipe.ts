@@ -1,0 +1,24 @@
+import type { FeaturePart } from './feature-protocol.ts';
+
+export interface FeatureRecipe {
+  /** Raised with every change: a classifier is of use only with the features that it was trained on. */
+  readonly version: number;
+  readonly parts: readonly FeaturePart[];
+  readonly windowTokens: number;
+}
+
+/**
+ * What classification and embeddings are made of. `docs/classification.md` has the measurements behind it. Its hidden
+ * states have a few dimensions of enormous values, so whoever uses features standardises each dimension first and scales
+ * each part to length 1.
+ */
+export const FEATURE_RECIPE: FeatureRecipe = {
+  version: 1,
+  parts: [
+    { numLayers: 0, pooling: 'mean' },
+    { numLayers: 4, pooling: 'mean' },
+    { numLayers: 8, pooling: 'mean' },
+    { numLayers: 6, pooling: 'max' },
+  ],
+  windowTokens: 64,
+};
