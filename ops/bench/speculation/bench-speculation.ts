@@ -132,8 +132,9 @@ async function timeAnswer({ engine }: LocalEngine, request: GenerateRequest, now
   let firstMs: number | null = null;
   let lines = '';
   for await (const bytes of await engine.generate(request)) {
-    firstMs ??= nowMs();
     lines += decoder.decode(bytes, { stream: true });
+    // A stream begins with an event that says nothing but that it was accepted.
+    firstMs ??= lines.includes('"type":"token"') ? nowMs() : null;
   }
   const endMs = nowMs();
   const events = lines
