@@ -87,7 +87,8 @@ export class WaitingQueue<T extends QueuedSequence> {
   /** Takes back a sequence that has run, whatever the limits: what was admitted once is not refused any more. */
   readmit(sequence: T): void {
     const place = this.#returning.findIndex((other) => other.id > sequence.id);
-    this.#returning.splice(place < 0 ? this.#returning.length : place, 0, sequence);
+    // A new list: the old one may be walked.
+    this.#returning = this.#returning.toSpliced(place < 0 ? this.#returning.length : place, 0, sequence);
   }
 
   /**
@@ -95,7 +96,7 @@ export class WaitingQueue<T extends QueuedSequence> {
    * has been served then counts at once.
    */
   *candidates(): Generator<T, void, undefined> {
-    yield* [...this.#returning];
+    yield* this.#returning;
     const left = new Set(this.#fresh);
     while (left.size > 0) {
       // Sets keep their order, so of two tenants that are equal the one whose request is older is first.
