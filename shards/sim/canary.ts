@@ -1,0 +1,63 @@
+/**
+ * Bugs that can be switched on here and nowhere else: a simulator that does not find them would not find real ones. Each
+ * is put where the engine meets what is simulated, so that the engine itself has no switch.
+ */
+import { PagePool } from '../kv/page-pool.ts';
+import type { GenerateRequest } from '../engine/protocol.ts';
+import { frameChecksum } from '../link/encode-frame.ts';
+import { HEADER } from '../link/frame.ts';
+
+export const CANARIES = [
+  /** A receiver that does not look at checksums. */
+  'checksum_ignored',
+  /** A gateway that forgets the last token it sent when it continues a stream. */
+  'resume_forgets_token',
+  /** A gateway that does not say whose request it is. */
+  'salt_ignored',
+  /** A pool that now and then forgets to take a page back. */
+  'release_forgotten',
+] as const;
+
+export type Canary = (typeof CANARIES)[number];
+
+/** Releases between two that are forgotten. */
+const RELEASES_BETWEEN = 40;
+
+/** What the head gets when the gateway has the bug. */
+export function spoilRequest(canary: Canary | null, request: GenerateRequest): GenerateRequest {
+  if (canary === 'salt_ignored') {
+    return { ...request, cacheSalt: '' };
+  }
+  if (canary === 'resume_forgets_token') {
+    return { ...request, emittedTokens: request.emittedTokens.slice(0, -1) };
+  }
+  return request;
+}
+
+/** Makes a corrupted frame pass for a whole one. */
+export function spoilFrame(canary: Canary | null, frame: Uint8Array<ArrayBuffer>): void {
+  if (canary === 'checksum_ignored') {
+    const view = new DataView(frame.buffer);
+    const payloadOffset = Math.min(frame.length, view.getUint32(HEADER.payloadOffset, true));
+    view.setUint32(HEADER.checksum, frameChecksum(frame, payloadOffset), true);
+  }
+}
+
+/** Puts bugs into classes that the engine makes for itself. @returns a way to take them out again */
+export function spoilClasses(canary: Canary | null): () => void {
+  if (canary !== 'release_forgotten') {
+    return () => {};
+  }
+  // Called with a pool as `this`, below.
+  // oxlint-disable-next-line typescript/unbound-method
+  const { release } = PagePool.prototype;
+  let numReleases = 0;
+  PagePool.prototype.release = function forget(this: PagePool, page: number): void {
+    if (++numReleases % RELEASES_BETWEEN !== 0) {
+      release.call(this, page);
+    }
+  };
+  return () => {
+    PagePool.prototype.release = release;
+  };
+}

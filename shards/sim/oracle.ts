@@ -1,0 +1,60 @@
+/** What each request of the pool must answer: that of a fresh ring of one stage which does nothing else. */
+import type { GenerateEvent } from '../engine/protocol.ts';
+import type { AssetSource } from '../platform/assets.ts';
+import { createLocalEngine } from '../platform/local/local-engine.ts';
+import { CONTEXT_LENGTH_MAX, pooledRequest, type PooledRequest, type RequestId } from './requests.ts';
+
+export interface ExpectedAnswer {
+  readonly request: PooledRequest;
+  /** What a client gets, in order. */
+  readonly events: readonly GenerateEvent[];
+  readonly tokens: readonly number[];
+}
+
+export interface OracleOptions {
+  readonly assets: AssetSource;
+  readonly kernels: WebAssembly.Module;
+}
+
+export class Oracle {
+  readonly #options: OracleOptions;
+  readonly #answers = new Map<string, Promise<ExpectedAnswer>>();
+
+  constructor(options: OracleOptions) {
+    this.#options = options;
+  }
+
+  answer(id: RequestId): Promise<ExpectedAnswer> {
+    const key = `${id.conversation}.${id.turn}.${id.choice}`;
+    let answer = this.#answers.get(key);
+    if (answer === undefined) {
+      answer = this.#compute(id);
+      this.#answers.set(key, answer);
+    }
+    return answer;
+  }
+
+  async #compute(id: RequestId): Promise<ExpectedAnswer> {
+    const answers: (readonly number[])[] = [];
+    for (let turn = 0; turn < id.turn; turn++) {
+      answers.push((await this.answer({ ...id, turn, choice: 0 })).tokens);
+    }
+    const request = pooledRequest(id, answers);
+    const local = await createLocalEngine({
+      ...this.#options,
+      contextLengthMax: CONTEXT_LENGTH_MAX,
+      limits: { draftStepTokensMax: 1 },
+    });
+    const stream = await local.engine.generate({ ...request, requestId: 'oracle', cacheSalt: '', emittedTokens: [] });
+    const events = parseEvents(await new Response(stream).text()).filter(({ type }) => type !== 'accepted');
+    local.ring.close('the oracle has spoken');
+    return { request, events, tokens: events.flatMap((event) => (event.type === 'token' ? [event.tokenId] : [])) };
+  }
+}
+
+function parseEvents(text: string): GenerateEvent[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as GenerateEvent);
+}

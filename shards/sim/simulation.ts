@@ -1,0 +1,215 @@
+/** A simulated world on its way through time: a cluster, its clients and its faults, and the counts of what happens. */
+import { createEngineClient, type EngineClient } from '../client/engine-client.ts';
+import { ReplicaSet } from '../client/replica-set.ts';
+import type { GenerateRequest } from '../engine/protocol.ts';
+import { describeError } from '../result.ts';
+import type { Canary } from './canary.ts';
+import { Chaos } from './chaos.ts';
+import { checkAnswer, checkEnding } from './check-answers.ts';
+import { ClientRequest, type ClientBehaviour } from './client.ts';
+import { SimCluster } from './cluster.ts';
+import { EventQueue } from './event-queue.ts';
+import { check, SimFailure } from './failure.ts';
+import { FaultCounts, type FaultKind, type FaultPlan } from './faults.ts';
+import { nextRelease, type ModelRelease, type SyncSha256Hex } from './model-files.ts';
+import { SimNetwork } from './network.ts';
+import type { ExpectedAnswer } from './oracle.ts';
+import type { ClusterPlan } from './plan.ts';
+import { SimProcess } from './process.ts';
+import { Random } from './random.ts';
+import { Trace } from './trace.ts';
+
+/** What no seed changes. */
+export interface SimWorld {
+  readonly kernels: WebAssembly.Module;
+  readonly release: ModelRelease;
+  readonly sha256: SyncSha256Hex;
+  /** Resolves once all promises that can resolve have done so: one turn of the real event loop. */
+  readonly settle: () => Promise<void>;
+  /** A bug that is switched on, which a checker has to find. */
+  readonly canary: Canary | null;
+}
+
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly cluster: ClusterPlan;
+  readonly faults: FaultPlan;
+  /** Far more than is needed: a ring that runs in circles is found by it. */
+  readonly eventsMax: number;
+}
+
+export interface SentRequest {
+  readonly tenant: string;
+  readonly expected: ExpectedAnswer;
+  readonly behaviour: ClientBehaviour;
+  /** Its first stream breaks so long after it began; null when it does not. */
+  readonly streamCutAfterMs: number | null;
+}
+
+/** What came of it, in numbers. */
+export interface SimCounts {
+  readonly numRequests: number;
+  readonly numFinished: number;
+  readonly numLeft: number;
+  readonly numFailed: number;
+  readonly numTokens: number;
+  /** Streams that were continued by the gateway, on the same replica or another. */
+  readonly numResumes: number;
+}
+
+export interface SimReport {
+  readonly seed: number;
+  readonly failure: SimFailure | null;
+  readonly traceHash: string;
+  readonly lastEvents: readonly string[];
+  readonly numEvents: number;
+  readonly simulatedMs: number;
+  readonly faults: Readonly<Record<FaultKind, number>>;
+  readonly counts: SimCounts;
+}
+
+export class Simulation {
+  readonly events: EventQueue;
+  readonly network: SimNetwork;
+  readonly cluster: SimCluster;
+  readonly chaos: Chaos;
+  readonly faults = new FaultCounts();
+  readonly requests: ClientRequest[] = [];
+  readonly #options: SimulationOptions;
+  readonly #trace = new Trace();
+  /** It has a clock of its own and is never killed. */
+  readonly #gateway: SimProcess;
+  readonly #client: EngineClient;
+  /** Streams that are to be cut, by request. */
+  readonly #cuts = new Map<string, number>();
+  #numEvents = 0;
+  #numOpen = 0;
+  #failure: SimFailure | null = null;
+
+  constructor(world: SimWorld, options: SimulationOptions) {
+    this.#options = options;
+    const { kernels, release, sha256, settle, canary } = world;
+    const random = new Random(options.seed);
+    const events = new EventQueue({ trace: this.#trace, settle });
+    const { cluster: plan } = options;
+    this.events = events;
+    this.#gateway = new SimProcess('gateway', events);
+    const shared = { events, plan: options.faults, counts: this.faults };
+    this.network = new SimNetwork({ ...shared, random: random.fork('network'), latencyMs: plan.latencyMs, canary });
+    this.cluster = new SimCluster({
+      plan,
+      release,
+      events,
+      network: this.network,
+      entropy: random.fork('entropy'),
+      random: random.fork('disk'),
+      kernels,
+      sha256,
+      canary,
+    });
+    this.chaos = new Chaos({
+      ...shared,
+      cluster: this.cluster,
+      network: this.network,
+      random: random.fork('chaos'),
+      nextRelease: nextRelease(release, sha256),
+      clientName: this.#gateway.name,
+    });
+    const heads = this.cluster.replicas.map((replica) =>
+      replica.clientIn(this.#gateway, (request) => this.#takeCut(request)),
+    );
+    this.#client = createEngineClient(new ReplicaSet(heads, this.#gateway), this.#gateway);
+  }
+
+  /** Requests that have not ended. */
+  get numOpen(): number {
+    return this.#numOpen;
+  }
+
+  /** Lets a client ask after `delayMs`. */
+  send(delayMs: number, { tenant, expected, behaviour, streamCutAfterMs }: SentRequest): void {
+    const requestId = `request-${this.requests.length}`;
+    const request = { ...expected.request, requestId, emittedTokens: [], cacheSalt: tenant };
+    if (streamCutAfterMs !== null) {
+      this.#cuts.set(requestId, streamCutAfterMs);
+    }
+    const sent = new ClientRequest(request, expected);
+    this.requests.push(sent);
+    this.#numOpen++;
+    this.events.schedule(delayMs, `${requestId} of ${tenant} is sent`, () => void this.#run(sent, behaviour));
+  }
+
+  /**
+   * Runs events until `untilMs` of true time, or until `isDone`.
+   * @throws SimFailure when a checker fires; whatever an event throws.
+   */
+  async runUntil(untilMs: number, isDone: () => boolean): Promise<void> {
+    const { eventsMax } = this.#options;
+    await this.events.run(
+      untilMs,
+      () => isDone() || this.#failure !== null,
+      () => {
+        this.#numEvents++;
+        check(this.#numEvents < eventsMax, 'ending', `${eventsMax} events have not brought it to an end`);
+      },
+    );
+    if (this.#failure !== null) {
+      throw this.#failure;
+    }
+  }
+
+  report(failure: SimFailure | null): SimReport {
+    const numOf = (kind: string): number => this.requests.filter(({ outcome }) => outcome?.kind === kind).length;
+    const sum = (count: (request: ClientRequest) => number): number =>
+      this.requests.reduce((total, request) => total + count(request), 0);
+    return {
+      seed: this.#options.seed,
+      failure,
+      traceHash: this.#trace.hash,
+      lastEvents: this.#trace.last(),
+      numEvents: this.#numEvents,
+      simulatedMs: this.events.nowMs,
+      faults: this.faults.toRecord(),
+      counts: {
+        numRequests: this.requests.length,
+        numFinished: numOf('finished'),
+        numLeft: numOf('left'),
+        numFailed: numOf('failed'),
+        numTokens: sum(({ numTokens }) => numTokens),
+        numResumes: sum(({ numResumes }) => numResumes),
+      },
+    };
+  }
+
+  async #run(sent: ClientRequest, behaviour: ClientBehaviour): Promise<void> {
+    try {
+      await sent.run(this.#client, this.#gateway, behaviour);
+      this.#trace.add(this.events.nowMs, `${sent.request.requestId} ${sent.outcome?.kind}`);
+      checkEnding(sent);
+      checkAnswer(sent);
+    } catch (thrown) {
+      this.#failure ??= asFailure(thrown);
+    } finally {
+      this.#numOpen--;
+    }
+  }
+
+  /** Only the first stream of a request is cut, and none when all shall be quiet. */
+  #takeCut({ requestId }: GenerateRequest): number | null {
+    const cutAfterMs = this.#cuts.get(requestId) ?? null;
+    this.#cuts.delete(requestId);
+    if (cutAfterMs === null || this.network.isCalm) {
+      return null;
+    }
+    this.faults.add('stream_cut');
+    return cutAfterMs;
+  }
+}
+
+/** Whatever was thrown, as what a checker of crashes says. */
+export function asFailure(thrown: unknown): SimFailure {
+  if (thrown instanceof SimFailure) {
+    return thrown;
+  }
+  return new SimFailure('crash', thrown instanceof Error ? (thrown.stack ?? thrown.message) : describeError(thrown));
+}
