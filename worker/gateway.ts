@@ -11,8 +11,11 @@ import type { Clock } from '../shards/platform/clock.ts';
 import { EMBEDDINGS_SURFACE, IMAGES_SURFACE, RERANK_SURFACE } from './api/openai/call-requests.ts';
 import { answerCall } from './api/openai/call-route.ts';
 import { ApiError, badRequest, toApiError } from './api/openai/errors.ts';
-import { answerGeneration, CHAT_SURFACE, COMPLETION_SURFACE } from './api/openai/generation-route.ts';
+import { CHAT_SURFACE, COMPLETION_SURFACE } from './api/openai/generation-job.ts';
+import { answerGeneration } from './api/openai/generation-route.ts';
+import type { GenerationRouteDeps } from './api/openai/generation-run.ts';
 import { modelList, modelObject } from './api/openai/models.ts';
+import { cancelRun, deleteRun, getRun } from './api/openai/run-route.ts';
 import { createKeyring, type Environment, type Tenant } from './auth/keyring.ts';
 import { isAllowedOrigin } from './auth/origins.ts';
 import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
@@ -21,6 +24,7 @@ import { RequestCounters } from './metering/request-counters.ts';
 import type { MeteringSink } from './metering/served-record.ts';
 import { isRingEntry, type Catalog, type RingEntry } from './routing/catalog.ts';
 import { ringHealth } from './routing/ring-health.ts';
+import type { RunShardClient } from './runs/run.ts';
 import { PLAYGROUND_PATHS } from './playground/files.ts';
 import type { TextModel } from './tokenizer/text-model.ts';
 
@@ -44,6 +48,8 @@ export interface GatewayDeps {
   /** A uniform unsigned 32-bit integer. */
   readonly randomSeed: () => number;
   readonly metering: MeteringSink;
+  /** The objects that keep runs; those of a tenant are numbered from 0 to `RUN_SHARDS_PER_TENANT - 1`. */
+  readonly runs: (tenant: string, shardIndex: number) => RunShardClient;
   /** Told about failures that are not the client's, for the operator. */
   readonly reportError: (requestId: string, thrown: unknown) => void;
   readonly limits?: GatewayLimits;
@@ -60,17 +66,23 @@ export interface GatewayEnv {
 /** Request ids of clients are taken over when they are harmless in headers and logs. */
 const CLIENT_REQUEST_ID = /^[\w.-]{1,128}$/;
 
-export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
-  const app = new Hono<GatewayEnv>();
-  const limits = deps.limits ?? DEFAULT_GATEWAY_LIMITS;
-  const counters = new RequestCounters(deps.metering);
-  const routeDeps = {
+/** What routes work with, and objects that do their work outside of a request. */
+export interface RouteDeps extends GenerationRouteDeps {
+  readonly metering: RequestCounters;
+}
+
+export function createRouteDeps(deps: GatewayDeps): RouteDeps {
+  return {
     ...deps,
-    metering: counters,
-    limits,
+    metering: new RequestCounters(deps.metering),
+    limits: deps.limits ?? DEFAULT_GATEWAY_LIMITS,
     resumeLimits: deps.resumeLimits ?? DEFAULT_RESUME_LIMITS,
     replicas: replicasByModel(deps),
   };
+}
+
+export function createGateway(deps: GatewayDeps, routeDeps = createRouteDeps(deps)): Hono<GatewayEnv> {
+  const app = new Hono<GatewayEnv>();
 
   app.use(async (context, next) => {
     const offered = context.req.header('x-request-id');
@@ -83,7 +95,7 @@ export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
     cors({
       origin: (origin) => (isAllowedOrigin(origin, deps.environment, deps.corsOrigins) ? origin : null),
       exposeHeaders: ['x-request-id', 'retry-after', 'x-lamina-served-by', 'x-lamina-fallback'],
-      allowMethods: ['GET', 'POST'],
+      allowMethods: ['GET', 'POST', 'DELETE'],
       maxAge: 600,
     }),
   );
@@ -101,7 +113,9 @@ export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
   addPublicRoutes(app, routeDeps);
   app.use('/v1/*', authenticate(deps));
   app.use('/metrics', authenticate(deps));
-  app.get('/metrics', (context) => context.text(counters.render(deps.origins.health()), 200, METRICS_HEADERS));
+  app.get('/metrics', (context) =>
+    context.text(routeDeps.metering.render(deps.origins.health()), 200, METRICS_HEADERS),
+  );
   app.get('/v1/models', (context) => context.json(modelList(deps)));
   app.get('/v1/models/:id{.+}', (context) => context.json(modelObject(deps, context.req.param('id'))));
   app.post('/v1/chat/completions', (context) => answerGeneration(context, CHAT_SURFACE, routeDeps));
@@ -109,6 +123,9 @@ export function createGateway(deps: GatewayDeps): Hono<GatewayEnv> {
   app.post('/v1/embeddings', (context) => answerCall(context, EMBEDDINGS_SURFACE, routeDeps));
   app.post('/v1/rerank', (context) => answerCall(context, RERANK_SURFACE, routeDeps));
   app.post('/v1/images/generations', (context) => answerCall(context, IMAGES_SURFACE, routeDeps));
+  app.get('/v1/responses/:id', (context) => getRun(context, routeDeps));
+  app.delete('/v1/responses/:id', (context) => deleteRun(context, routeDeps));
+  app.post('/v1/responses/:id/cancel', (context) => cancelRun(context, routeDeps));
   refuseOtherMethods(app);
   return app;
 }
@@ -205,6 +222,8 @@ function refuseOtherMethods(app: Hono<GatewayEnv>): void {
     '/v1/embeddings': 'POST',
     '/v1/rerank': 'POST',
     '/v1/images/generations': 'POST',
+    '/v1/responses/:id': 'GET, DELETE',
+    '/v1/responses/:id/cancel': 'POST',
     ...Object.fromEntries(PLAYGROUND_PATHS.map((path) => [path, 'GET'])),
   };
   for (const [path, method] of Object.entries(allowed)) {

@@ -1,6 +1,6 @@
 /** The gateway's Worker: `createGateway` with everything that only the Workers runtime has. */
 import { systemClock, systemEntropy } from '../shards/platform/system.ts';
-import { createGateway } from './gateway.ts';
+import { createGateway, createRouteDeps, type GatewayDeps, type RouteDeps } from './gateway.ts';
 import { consoleSink, reportErrorToConsole } from './metering/console-sink.ts';
 import type { OriginBackend } from './origin/origin-backend.ts';
 import { createOriginPool } from './origin/origin-pool.ts';
@@ -8,14 +8,16 @@ import { createModelFileReader } from './platform/asset-files.ts';
 import { readSettings, type GatewayBindings } from './platform/environment.ts';
 import { headStub } from './platform/head-stub.ts';
 import { createOrigins } from './platform/origin-transports.ts';
+import { RunShardObject, runShardStubs } from './platform/run-shard.ts';
 import { createTextModels } from './tokenizer/text-model.ts';
 
 interface Served {
   readonly gateway: ReturnType<typeof createGateway>;
   readonly origins: OriginBackend;
+  readonly routeDeps: RouteDeps;
 }
 
-/** Bindings are the same for every request of an isolate, so one gateway, with its tokenizers, serves them all. */
+/** Bindings are the same for every request of an isolate, so one gateway, with its tokenizers, serves them all, and its objects. */
 let served: Served | null = null;
 
 function createFrom(bindings: GatewayBindings): Served {
@@ -24,7 +26,7 @@ function createFrom(bindings: GatewayBindings): Served {
     clock: systemClock,
     random: () => systemEntropy.uint32() / 2 ** 32,
   });
-  const gateway = createGateway({
+  const deps: GatewayDeps = {
     ...readSettings(bindings),
     heads: (entry) => entry.backend.headBindings.map((name, index) => headStub(bindings[name], index)),
     origins,
@@ -34,10 +36,20 @@ function createFrom(bindings: GatewayBindings): Served {
     epochMs: () => Date.now(),
     randomId: () => crypto.randomUUID().replaceAll('-', ''),
     randomSeed: () => systemEntropy.uint32(),
+    runs: runShardStubs(bindings.RUNS),
     metering: consoleSink,
     reportError: reportErrorToConsole,
-  });
-  return { gateway, origins };
+  };
+  const routeDeps = createRouteDeps(deps);
+  return { gateway: createGateway(deps, routeDeps), origins, routeDeps };
+}
+
+/** The runs of a tenant: see `RunHost`. In this script, whose tokenizers it shares. */
+export class RunShard extends RunShardObject {
+  protected override routeDeps(bindings: GatewayBindings): RouteDeps {
+    served ??= createFrom(bindings);
+    return served.routeDeps;
+  }
 }
 
 export default {

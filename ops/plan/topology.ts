@@ -15,6 +15,9 @@ export const GATEWAY_SCRIPT_NAME = 'lamina-gateway';
 /** Class of the Durable Object in every stage script. */
 export const STAGE_CLASS = 'StageShard';
 
+/** Classes of the gateway's own objects, each with the binding by which the gateway reaches them. */
+const GATEWAY_CLASSES = { RUNS: 'RunShard' } as const;
+
 /** Public name of the model that runs inside the platform. */
 export const LITE_MODEL_ID = PUBLIC_MODELS.lite.id;
 
@@ -80,12 +83,19 @@ export function platformTopology(plan: Plan, options: TopologyOptions): Topology
         LAMINA_ENVIRONMENT: environment,
         CORS_ORIGINS: corsOrigins.join(','),
       },
-      namespaces: headBindings.map((name, replicaIndex) => ({
-        name,
-        scriptName: stageScriptName(plan.model, replicaIndex, 0),
-        className: STAGE_CLASS,
-      })),
-      classes: [],
+      namespaces: [
+        ...headBindings.map((name, replicaIndex) => ({
+          name,
+          scriptName: stageScriptName(plan.model, replicaIndex, 0),
+          className: STAGE_CLASS,
+        })),
+        ...Object.entries(GATEWAY_CLASSES).map(([name, className]) => ({
+          name,
+          scriptName: GATEWAY_SCRIPT_NAME,
+          className,
+        })),
+      ],
+      classes: Object.values(GATEWAY_CLASSES),
     },
     replicas,
     catalog,

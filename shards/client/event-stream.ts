@@ -24,6 +24,20 @@ export async function* readEvents(
   signal: AbortSignal,
   lineBytesMax: number = EVENT_LINE_BYTES_MAX,
 ): AsyncGenerator<GenerateEvent, void, undefined> {
+  for await (const line of readLines(stream, signal, lineBytesMax)) {
+    yield parseEvent(line);
+  }
+}
+
+/**
+ * Yields the lines of `stream` without their ends; ends and is left as `readEvents`.
+ * @throws EventStreamError when a line is too long or the last one is cut; whatever the stream itself fails with.
+ */
+export async function* readLines(
+  stream: ReadableStream<Uint8Array>,
+  signal: AbortSignal,
+  lineBytesMax: number = EVENT_LINE_BYTES_MAX,
+): AsyncGenerator<string, void, undefined> {
   const reader = stream.getReader();
   // Cancelling an errored stream rejects with its error, which the pending read reports already.
   const cancel = (): void => void reader.cancel().catch(() => {});
@@ -38,9 +52,7 @@ export async function* readEvents(
       if (done) {
         break;
       }
-      for (const line of lines.push(value)) {
-        yield parseEvent(line);
-      }
+      yield* lines.push(value);
     }
     if (lines.heldBytes > 0) {
       throw new EventStreamError('the event stream ended inside a line');

@@ -51,15 +51,27 @@ export class RequestMeter {
   #numResumes = 0;
   #isEnded = false;
 
-  constructor(sink: MeteringSink, clock: Clock, start: MeterStart) {
+  /** @param past of a request that began before, with a meter that is lost: its age, and when its first token came. */
+  constructor(
+    sink: MeteringSink,
+    clock: Clock,
+    start: MeterStart,
+    past: { readonly elapsedMs: number; readonly ttftMs: number | null } = { elapsedMs: 0, ttftMs: null },
+  ) {
     this.#sink = sink;
     this.#clock = clock;
     this.#start = start;
-    this.#startMs = clock.nowMs();
+    this.#startMs = clock.nowMs() - past.elapsedMs;
+    this.#ttftMs = past.ttftMs;
   }
 
   get servedBy(): string | null {
     return this.#servedBy;
+  }
+
+  /** When the first token was there, from the start; null before. */
+  get ttftMs(): number | null {
+    return this.#ttftMs;
   }
 
   /** Called again when more is known. */
@@ -108,6 +120,11 @@ export class RequestMeter {
 
   resumed(): void {
     this.#numResumes++;
+  }
+
+  /** Somebody else keeps the record of the request. */
+  handOver(): void {
+    this.#isEnded = true;
   }
 
   /** The first call counts. */

@@ -1,5 +1,6 @@
 /** The bindings and variables of the gateway's Worker, checked once per isolate. */
 import type { Environment } from '../auth/keyring.ts';
+import type { RunShardObject } from './run-shard.ts';
 import { isRingEntry, parseCatalog, type Catalog } from '../routing/catalog.ts';
 
 /** As the configuration declares it: `wrangler.toml`, and the local platform in the same terms. */
@@ -12,6 +13,8 @@ export interface GatewayBindings {
   readonly API_KEYS?: string;
   /** Web origins that may call the API from a browser, separated by commas. */
   readonly CORS_ORIGINS?: string;
+  /** Namespace of the objects that keep runs: `RunShard` of this script. */
+  readonly RUNS: DurableObjectNamespace<RunShardObject>;
   /** Namespaces of head shards, under the names that the catalog gives. */
   readonly [headBinding: string]: unknown;
 }

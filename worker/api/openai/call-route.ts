@@ -14,6 +14,7 @@ import { unknownModel } from './models.ts';
 import { obstacleError } from './obstacle-errors.ts';
 import { estimatePromptTokens } from './origin-run.ts';
 import { readBody, takeRouting } from './request-body.ts';
+import { refuseKey } from './run-route.ts';
 
 interface CallJob {
   readonly surface: CallSurface;
@@ -34,6 +35,7 @@ export async function answerCall(
   const startedAtMs = deps.epochMs();
   const meter = new RequestMeter(deps.metering, deps.clock, { requestId, tenant, surface: surface.name, startedAtMs });
   try {
+    refuseKey(context.req.raw);
     const routed = await routeCall(context.req.raw, surface, deps, meter);
     return await respond(context.req.raw, { ...routed, surface, tenant, meter }, requestId, deps);
   } catch (thrown) {

@@ -2,43 +2,12 @@
 import type { Context } from 'hono';
 import type { GatewayEnv } from '../../gateway.ts';
 import { RequestMeter } from '../../metering/request-meter.ts';
-import { isRingEntry, type Catalog, type CatalogEntry } from '../../routing/catalog.ts';
 import { heldResponse } from '../http/held-response.ts';
-import { planChat } from './chat-plan.ts';
-import { planCompletion } from './completion-plan.ts';
 import { toApiError, type ApiError } from './errors.ts';
-import {
-  GenerationRun,
-  type GenerationJob,
-  type GenerationRouteDeps,
-  type GenerationSurface,
-} from './generation-run.ts';
-import { unknownModel } from './models.ts';
-import { parseOriginChat } from './origin-chat-request.ts';
-import { parseOriginCompletion } from './origin-completion-request.ts';
-import { CHAT_RELAY, COMPLETION_RELAY } from './relay-wire.ts';
-import { readBody, takeRouting, type RoutedBody } from './request-body.ts';
-
-export const CHAT_SURFACE: GenerationSurface = {
-  name: 'chat.completions',
-  operation: 'chat',
-  idPrefix: 'chatcmpl',
-  planRing: planChat,
-  parseOrigin: parseOriginChat,
-  relay: CHAT_RELAY,
-};
-
-export const COMPLETION_SURFACE: GenerationSurface = {
-  name: 'completions',
-  operation: 'completion',
-  idPrefix: 'cmpl',
-  planRing: planCompletion,
-  parseOrigin: parseOriginCompletion,
-  relay: COMPLETION_RELAY,
-};
-
-/** What a request may fall back to when it does not say: nothing, until keys have policies of their own. */
-const KEY_FALLBACK_POLICY = 'none';
+import { createJob } from './generation-job.ts';
+import { GenerationRun, type GenerationRouteDeps, type GenerationSurface } from './generation-run.ts';
+import { readBody, takeBackground } from './request-body.ts';
+import { answerRun, readKey } from './run-route.ts';
 
 export async function answerGeneration(
   context: Context<GatewayEnv>,
@@ -50,8 +19,21 @@ export async function answerGeneration(
   const startedAtMs = deps.epochMs();
   const meter = new RequestMeter(deps.metering, deps.clock, { requestId, tenant, surface: surface.name, startedAtMs });
   try {
-    const routed = takeRouting(await readBody(context.req.raw, deps.limits), KEY_FALLBACK_POLICY);
-    const run = new GenerationRun({ ...route(surface, routed, deps), meter, context: planContext(tenant, deps) }, deps);
+    const key = readKey(context.req.raw);
+    const { body, isBackground } = takeBackground(await readBody(context.req.raw, deps.limits));
+    if (key !== null || isBackground) {
+      return await answerRun(context, surface, { body, isBackground, key, createdMs: startedAtMs, meter }, deps);
+    }
+    const origin = {
+      answerId: deps.randomId(),
+      tenant,
+      createdMs: startedAtMs,
+      randomSeed: deps.randomSeed,
+      meter,
+      journal: null,
+      boundTo: null,
+    };
+    const run = new GenerationRun(createJob(surface, body, origin, deps), deps);
     const { isStream } = await run.prepare();
     return await respond(context.req.raw, run, isStream, meter, requestId, deps);
   } catch (thrown) {
@@ -59,38 +41,6 @@ export async function answerGeneration(
     meter.end(status < 500 ? 'refused' : 'failed', code ?? null);
     throw thrown;
   }
-}
-
-function planContext(tenant: string, deps: GenerationRouteDeps): GenerationJob['context'] {
-  return {
-    // The client's request id may repeat; ids of answers and of sequences must not.
-    requestId: deps.randomId(),
-    tenant,
-    limits: deps.limits,
-    created: Math.floor(deps.epochMs() / 1000),
-    randomSeed: deps.randomSeed,
-  };
-}
-
-/** @throws ApiError for a model that is not there, and for a body that is wrong for every backend it may go to. */
-function route(
-  surface: GenerationSurface,
-  { body, model, policy }: RoutedBody,
-  { catalog, limits }: GenerationRouteDeps,
-): Pick<GenerationJob, 'surface' | 'body' | 'asked' | 'fallback' | 'originRequest'> {
-  const asked = model === null ? undefined : catalog.find(model);
-  const fallback = policy === 'none' ? undefined : entryOfTier(catalog, policy);
-  // The ring's own schema refuses what the ring does not do; the origins' schema knows all of OpenAI's API.
-  const isForRingAlone = asked !== undefined && [asked, fallback ?? asked].every(isRingEntry);
-  const originRequest = isForRingAlone ? null : surface.parseOrigin(body, limits);
-  if (asked === undefined) {
-    throw unknownModel(catalog, model ?? '');
-  }
-  return { surface, body, asked, fallback, originRequest };
-}
-
-function entryOfTier(catalog: Catalog, tier: CatalogEntry['tier']): CatalogEntry | undefined {
-  return catalog.entries.find((entry) => entry.tier === tier);
 }
 
 function respond(

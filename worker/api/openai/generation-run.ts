@@ -4,6 +4,7 @@
  */
 import { AbortedError } from '../../../shards/client/abort.ts';
 import type { GatewayDeps, ReplicasOf } from '../../gateway.ts';
+import type { GenerationJournal } from '../../generation/journal.ts';
 import type { GatewayLimits } from '../../limits.ts';
 import type { RequestMeter } from '../../metering/request-meter.ts';
 import type { StreamedOperation } from '../../origin/origin-backend.ts';
@@ -47,6 +48,25 @@ export interface GenerationJob {
   /** Without `model`, which depends on who serves. */
   readonly context: Omit<PlanContext, 'model'>;
   readonly meter: RequestMeter;
+  /** Of a run whose chunks are kept: it is answered in chunks, whatever the client asked for. Null for the others. */
+  readonly journal: GenerationJournal | null;
+  /** The entry that has served the beginning: nobody else can go on. Null for a request that begins. */
+  readonly boundTo: CatalogEntry | null;
+}
+
+export interface Serving {
+  /** Id of the catalogue's entry. */
+  readonly model: string;
+  /** `ring/<model>`, `origins/<id>`, or `origins` before one of them has answered. */
+  readonly servedBy: string;
+  readonly fallbackReason: string | null;
+}
+
+export function servingHeaders({ servedBy, fallbackReason }: Serving): Record<string, string> {
+  return {
+    'x-lamina-served-by': servedBy,
+    ...(fallbackReason === null ? {} : { 'x-lamina-fallback': fallbackReason }),
+  };
 }
 
 /** The request in the terms of one backend. */
@@ -74,7 +94,8 @@ export class GenerationRun {
 
   /** Whether another backend may take over. */
   get canMove(): boolean {
-    return this.#job.fallback !== undefined && this.#current().entry.id !== this.#job.fallback.id;
+    const { fallback, boundTo } = this.#job;
+    return boundTo === null && fallback !== undefined && this.#current().entry.id !== fallback.id;
   }
 
   /** Finds who serves the request. @returns whether the answer is a stream. @throws ApiError when nobody does. */
@@ -90,15 +111,17 @@ export class GenerationRun {
     return { isStream };
   }
 
+  /** Who serves the request, as far as it is known. */
+  get serving(): Serving {
+    const { entry, fallbackReason } = this.#current();
+    const backend = isRingEntry(entry) ? `ring/${entry.backend.model}` : 'origins';
+    return { model: entry.id, servedBy: this.#job.meter.servedBy ?? backend, fallbackReason };
+  }
+
   /** From here on nobody else takes over: the client has been told who serves it. */
   sendHead(): Record<string, string> {
     this.#markSettled();
-    const { entry, fallbackReason } = this.#current();
-    const backend = isRingEntry(entry) ? `ring/${entry.backend.model}` : 'origins';
-    return {
-      'x-lamina-served-by': this.#job.meter.servedBy ?? backend,
-      ...(fallbackReason === null ? {} : { 'x-lamina-fallback': fallbackReason }),
-    };
+    return servingHeaders(this.serving);
   }
 
   /** The answer; ends the record, however it ends. */
@@ -143,8 +166,9 @@ export class GenerationRun {
   }
 
   #ringParts(plan: RingPlan, signal: AbortSignal): AsyncGenerator<string, void, undefined> {
-    const events = this.#untilEnd(ringEvents(plan, this.#job.meter, signal, this.#deps));
-    return plan.isStream ? plan.writer.streamParts(events) : single(plan.writer.jsonAnswer(events));
+    const { meter, journal } = this.#job;
+    const events = this.#untilEnd(ringEvents(plan, meter, signal, journal, this.#deps));
+    return plan.isStream || journal !== null ? plan.writer.streamParts(events) : single(plan.writer.jsonAnswer(events));
   }
 
   #originParts(
@@ -152,7 +176,7 @@ export class GenerationRun {
     request: ParsedOriginRequest,
     signal: AbortSignal,
   ): AsyncGenerator<string, void, undefined> {
-    const { context, meter, surface } = this.#job;
+    const { context, meter, surface, journal } = this.#job;
     const events = this.#untilEnd(
       originEvents(
         this.#deps.origins,
@@ -173,7 +197,7 @@ export class GenerationRun {
     );
     const head = { id: `${surface.idPrefix}-${context.requestId}`, created: context.created, model: entry.id };
     const options = { head, includeUsage: request.includeUsage };
-    return request.isStream
+    return request.isStream || journal !== null
       ? relayParts(surface.relay, options, events)
       : single(relayAnswer(surface.relay, options, events));
   }
@@ -189,12 +213,13 @@ export class GenerationRun {
 
   /** Chooses, and chooses again when the ring's own rules refuse what looked possible. */
   async #bind(): Promise<BoundRequest> {
-    const { asked, fallback, originRequest } = this.#job;
+    const { boundTo, originRequest } = this.#job;
+    const asked = boundTo ?? this.#job.asked;
     const needs: readonly Need[] = originRequest?.needs ?? [];
     for (;;) {
       const decision = decideRoute({
         asked,
-        fallback,
+        fallback: boundTo === null ? this.#job.fallback : undefined,
         needs,
         numTokensAtLeast: originRequest?.numTokensAtLeast ?? 1,
         originsCanServe: (model, needed, numTokens) => this.#deps.origins.canServe(model, needed, numTokens),

@@ -52,3 +52,18 @@ export function takeRouting(value: unknown, defaultPolicy: FallbackPolicy): Rout
   const { model } = body as { model?: unknown };
   return { body, model: typeof model === 'string' ? model : null, policy };
 }
+
+/**
+ * @returns the body without `background`, and what it said.
+ * @throws ApiError when it is neither true nor false.
+ */
+export function takeBackground(value: unknown): { readonly body: unknown; readonly isBackground: boolean } {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return { body: value, isBackground: false };
+  }
+  const { background, ...body } = value as Record<string, unknown>;
+  if (typeof (background ?? false) !== 'boolean') {
+    throw badRequest("Invalid value for 'background': expected true or false.", 'background', 'invalid_value');
+  }
+  return { body, isBackground: background === true };
+}

@@ -29,6 +29,7 @@ export const TEST_CATALOG = [
 
 export interface TestGateway {
   readonly app: ReturnType<typeof createGateway>;
+  readonly deps: GatewayDeps;
   readonly head: HeadClient;
   readonly records: ServedRecord[];
   readonly errors: unknown[];
@@ -58,6 +59,9 @@ export function gatewayDeps(folder: string, head: HeadClient, records: ServedRec
     epochMs: () => 1_700_000_000_000,
     randomId: () => `id${++numIds}`,
     randomSeed: () => 7,
+    runs: () => {
+      throw new Error('this test keeps no runs: see local-runs.ts');
+    },
     metering: { record: (record) => void records.push(record) },
     reportError: (_requestId, thrown) => void errors.push(thrown),
   };
@@ -72,9 +76,10 @@ export async function startRealGateway(overrides: Partial<GatewayDeps> = {}): Pr
   });
   const records: ServedRecord[] = [];
   const errors: unknown[] = [];
-  const app = createGateway({ ...gatewayDeps(folder, engine, records, errors), ...overrides });
+  const deps = { ...gatewayDeps(folder, engine, records, errors), ...overrides };
   return {
-    app,
+    app: createGateway(deps),
+    deps,
     head: engine,
     records,
     errors,
