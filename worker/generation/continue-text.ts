@@ -2,7 +2,8 @@
  * Goes on with a sequence of which an earlier life has handed out the beginning. The tokens of that beginning go through
  * the same steps again, so that half a character or half a stop string at its end is known; then the engine goes on.
  */
-import type { EngineClient, GenerationError } from '../../shards/client/engine-client.ts';
+import type { EngineClient } from '../../shards/client/engine-client.ts';
+import type { GenerationError } from '../../shards/client/recovery.ts';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts';
 import { generateText, type SequenceSpec, type TextEvent, type TextToken } from './text-sequence.ts';
 

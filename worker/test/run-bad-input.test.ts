@@ -4,7 +4,7 @@ import { DEFAULT_RUN_LIMITS } from '../runs/limits.ts';
 import { post, until } from './support/http.ts';
 import { startRealGateway, TEST_MODEL, type TestGateway } from './support/real-gateway.ts';
 import { readSome, runEvents, runGateway, type RunGateway } from './support/run-gateway.ts';
-import { errorEvent, finishEvent, ScriptedHead, tokenEvent } from './support/scripted-head.ts';
+import { errorEvent, finishEvent, ScriptedHead, tokenEvent } from '../../ops/testing/scripted-head.ts';
 
 let real: TestGateway;
 beforeAll(async () => {
