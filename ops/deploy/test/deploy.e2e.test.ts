@@ -70,7 +70,9 @@ describe('writeDeployment', () => {
       bindings: [shard, other('NEXT', 1), other('STAGE_1', 1), other('STAGE_2', 2)],
     });
     expect(await bound('lamina-tiny-s2')).toEqual({ bindings: [shard, other('NEXT', 0)] });
-    expect(await bound('lamina-gateway')).toEqual({ bindings: [other('HEAD_0', 0)] });
+    expect(await bound('lamina-gateway')).toEqual({
+      bindings: [other('HEAD_0', 0), { name: 'RUNS', class_name: 'RunShard' }],
+    });
     expect(await bound('lamina-tiny-s2', 'bootstrap.json')).toEqual({ bindings: [shard] });
   });
 
