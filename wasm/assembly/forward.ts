@@ -26,7 +26,6 @@ import {
   LAYER_V_BIAS,
   LAYER_V_PROJ,
   PAGE_TOKENS,
-  QD8_GROUP_BYTES,
   QD8_SPLIT_GROUP_BYTES,
   STAGE_ACTIVATIONS,
   STAGE_EMBEDDING,
@@ -64,7 +63,7 @@ import {
 } from './layout';
 import { qd8_f32_qb4w_gemm__simd128 } from './qd8-f32-qb4w-gemm';
 import { qd8_f32_qb8w_gemm__simd128 } from './qd8-f32-qb8w-gemm';
-import { f32_qd8_quantise__simd128, f32_qd8_quantise_split__simd128 } from './quantise';
+import { f32_qd8_quantise__simd128, f32_qd8_quantise_split__simd128, quantiseToken__simd128 } from './qd8-quantise';
 import { f32_rms_norm__simd128 } from './rms-norm';
 import { f32_rope__simd128 } from './rope';
 
@@ -128,7 +127,7 @@ function attend(stage: usize, layer: usize, layerIndex: i32, numTokens: i32): vo
   // Every key and value of the step is in its page before any query looks: a prompt's tokens attend to each other.
   for (let token = 0; token < numTokens; token++) writeKv(stage, layerIndex, token);
   for (let token = 0; token < numTokens; token++) attendToken(stage, layerIndex, token);
-  quantiseRows(activations, queries, numTokens, querySize);
+  f32_qd8_quantise__simd128(activations, queries, numTokens, querySize);
   const oProj = load<usize>(layer, LAYER_O_PROJ);
   qd8_f32_qb4w_gemm__simd128(load<usize>(stage, STAGE_PROJECTED), activations, oProj, numTokens, hiddenSize, querySize);
 }
@@ -144,7 +143,7 @@ function runMlp(stage: usize, layer: usize, numTokens: i32): void {
   qd8_f32_qb4w_gemm__simd128(gate, activations, load<usize>(layer, LAYER_GATE_PROJ), numTokens, size, hiddenSize);
   qd8_f32_qb4w_gemm__simd128(up, activations, load<usize>(layer, LAYER_UP_PROJ), numTokens, size, hiddenSize);
   f32_swiglu__simd128(gate, up, numTokens * size);
-  quantiseRows(activations, gate, numTokens, size);
+  f32_qd8_quantise__simd128(activations, gate, numTokens, size);
   const downProj = load<usize>(layer, LAYER_DOWN_PROJ);
   qd8_f32_qb4w_gemm__simd128(load<usize>(stage, STAGE_PROJECTED), activations, downProj, numTokens, hiddenSize, size);
 }
@@ -155,18 +154,12 @@ function normalise(stage: usize, weight: usize, numTokens: i32): void {
   const eps = load<f32>(stage, STAGE_RMS_NORM_EPS);
   const normed = load<usize>(stage, STAGE_NORMED);
   let row = load<usize>(stage, STAGE_HIDDEN_STATES);
-  let to = load<usize>(stage, STAGE_ACTIVATIONS);
+  const activations = load<usize>(stage, STAGE_ACTIVATIONS);
   for (let token = 0; token < numTokens; token++) {
     f32_rms_norm__simd128(normed, row, weight, hiddenSize, eps);
-    f32_qd8_quantise__simd128(to, normed, hiddenSize);
+    quantiseToken__simd128(activations, normed, token, numTokens, hiddenSize);
     row += hiddenSize * F32_BYTES;
-    to += (hiddenSize / GROUP_COLS) * QD8_GROUP_BYTES;
   }
-}
-
-function quantiseRows(output: usize, input: usize, numRows: i32, size: i32): void {
-  // Rows are whole groups, so they can be quantised as one long row.
-  f32_qd8_quantise__simd128(output, input, numRows * size);
 }
 
 function project(

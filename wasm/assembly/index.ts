@@ -17,7 +17,7 @@ export {
   f32_qd8_quantise__simd128,
   f32_qd8_quantise_split__scalar,
   f32_qd8_quantise_split__simd128,
-} from './quantise';
+} from './qd8-quantise';
 export { f32_rms_norm__scalar, f32_rms_norm__simd128 } from './rms-norm';
 export { f32_rope__scalar, f32_rope__simd128 } from './rope';
 

@@ -40,6 +40,16 @@ export const QD8_SUM_OFFSET = QD8_SCALE_OFFSET + F32_BYTES;
 export const QD8_GROUP_BYTES = QD8_SUM_OFFSET + F32_BYTES;
 
 /**
+ * Tokens of a step that lie interleaved, so that one load serves all of them; what is left over lies token by token as
+ * above. A group of a tile: each quad of columns for the four tokens, then four scales, then four sums.
+ */
+export const TOKEN_TILE = 4;
+export const QD8_TILE_QUAD_BYTES = TOKEN_TILE * QUAD_COLS;
+export const QD8_TILE_SCALES_OFFSET = QD8_TILE_QUAD_BYTES * QUADS_PER_GROUP;
+export const QD8_TILE_SUMS_OFFSET = QD8_TILE_SCALES_OFFSET + TOKEN_TILE * F32_BYTES;
+export const QD8_TILE_GROUP_BYTES = QD8_TILE_SUMS_OFFSET + TOKEN_TILE * F32_BYTES;
+
+/**
  * qd8 with the signs split, per token and group: 32 quants max(q, 0), 32 quants max(-q, 0), the f32 scale. Both halves
  * are 7-bit, so they can meet full 8-bit weights in an exact relaxed dot product.
  */

@@ -15,25 +15,26 @@ import {
   QD8_GROUP_BYTES,
   QD8_SCALE_OFFSET,
   QD8_SUM_OFFSET,
+  QD8_TILE_GROUP_BYTES,
+  QD8_TILE_QUAD_BYTES,
+  QD8_TILE_SCALES_OFFSET,
+  QD8_TILE_SUMS_OFFSET,
   QUADS_PER_GROUP,
   QUAD_COLS,
   TILE_ROWS,
+  TOKEN_TILE,
 } from './layout';
+import { loadNibbleMask, NIBBLE_BITS, NIBBLE_MASK } from './nibbles';
+import { TokenTile } from './qd8-f32-qb4w-token-tile';
+import { isTiled, tokenAddress } from './qd8-quantise';
 
-const NIBBLE_BITS: i32 = 4;
-const NIBBLE_MASK: i32 = 0x0f;
-/** In memory, for a reason given in `exp.ts`. */
-const NIBBLE_MASKS = memory.data<u8>([0x0f]);
 /** Bytes of four rows' f16 or f32, half a tile. */
 const HALF_F16_BYTES: usize = 8;
 const HALF_F32_BYTES: usize = 16;
 
 /** Inline functions are static methods here, since TypeScript's grammar has decorators on class members only. */
 class Tile {
-  /**
-   * One tile of 8 rows for two tokens, which share the decoding of the weights. With more tokens the Workers runtime, which
-   * checks every access, spends more on bounds and pointers than the decoding costs: see `docs/kernels.md`.
-   */
+  /** One tile of 8 rows for two tokens, which share the decoding of the weights. */
   @inline
   static multiplyTwo(
     output: usize,
@@ -43,7 +44,7 @@ class Tile {
     weights: usize,
     numGroups: i32,
   ): void {
-    const mask = v128.load8_splat(NIBBLE_MASKS);
+    const mask = loadNibbleMask();
     const f16Mask = loadF16Mask();
     const f16Correction = loadF16BiasCorrection();
     let low0 = f32x4.splat(0);
@@ -86,7 +87,7 @@ class Tile {
    * take longer than reading the weights does; integers may be added in any order.
    */
   static multiplyOne(output: usize, activations: usize, weights: usize, numGroups: i32): void {
-    const mask = v128.load8_splat(NIBBLE_MASKS);
+    const mask = loadNibbleMask();
     const f16Mask = loadF16Mask();
     const f16Correction = loadF16BiasCorrection();
     let low = f32x4.splat(0);
@@ -155,12 +156,19 @@ export function qd8_f32_qb4w_gemm__simd128(
   for (let row = 0; row < rows; row += TILE_ROWS) {
     let from = activations;
     let to = output + row * F32_BYTES;
-    for (let token = 1; token < numTokens; token += 2) {
+    let left = numTokens;
+    for (; left >= TOKEN_TILE; left -= TOKEN_TILE) {
+      TokenTile.multiply(to, outputStride, from, weights, numGroups);
+      from += TOKEN_TILE * activationsStride;
+      to += TOKEN_TILE * outputStride;
+    }
+    if (left >= 2) {
       Tile.multiplyTwo(to, outputStride, from, from + activationsStride, weights, numGroups);
       from += 2 * activationsStride;
       to += 2 * outputStride;
+      left -= 2;
     }
-    if (numTokens % 2 == 1) Tile.multiplyOne(to, from, weights, numGroups);
+    if (left == 1) Tile.multiplyOne(to, from, weights, numGroups);
     weights += tileBytes;
   }
 }
@@ -175,30 +183,37 @@ export function qd8_f32_qb4w_gemm__scalar(
 ): void {
   const numGroups = cols / GROUP_COLS;
   for (let token = 0; token < numTokens; token++) {
+    const tiled = isTiled(token, numTokens);
+    const from = tokenAddress(activations, token, numTokens, numGroups);
+    const groupBytes = tiled ? QD8_TILE_GROUP_BYTES : QD8_GROUP_BYTES;
+    const quadBytes = tiled ? QD8_TILE_QUAD_BYTES : QUAD_COLS;
+    const scaleOffset = tiled ? QD8_TILE_SCALES_OFFSET : QD8_SCALE_OFFSET;
+    const sumOffset = tiled ? QD8_TILE_SUMS_OFFSET : QD8_SUM_OFFSET;
     for (let row = 0; row < rows; row++) {
       const rowInTile = row % TILE_ROWS;
       const tile = weights + (row / TILE_ROWS) * numGroups * QB4W_RECORD_BYTES;
       let sum: f32 = 0;
       for (let group = 0; group < numGroups; group++) {
         const record = tile + group * QB4W_RECORD_BYTES;
-        const quants = activations + (token * numGroups + group) * QD8_GROUP_BYTES;
-        const bothScales = decodeF16(record + QB4W_SCALES_OFFSET, rowInTile) * load<f32>(quants, QD8_SCALE_OFFSET);
-        sum += <f32>dotNibbles(quants, record, rowInTile) * bothScales;
-        sum += decodeF16(record + QB4W_MINIMA_OFFSET, rowInTile) * load<f32>(quants, QD8_SUM_OFFSET);
+        const quants = from + group * groupBytes;
+        const bothScales = decodeF16(record + QB4W_SCALES_OFFSET, rowInTile) * load<f32>(quants + scaleOffset);
+        sum += <f32>dotNibbles(quants, quadBytes, record, rowInTile) * bothScales;
+        sum += decodeF16(record + QB4W_MINIMA_OFFSET, rowInTile) * load<f32>(quants + sumOffset);
       }
       store<f32>(output + (token * rows + row) * F32_BYTES, sum);
     }
   }
 }
 
-function dotNibbles(quants: usize, record: usize, rowInTile: i32): i32 {
+function dotNibbles(quants: usize, quadBytes: i32, record: usize, rowInTile: i32): i32 {
   const halfRows = TILE_ROWS / 2;
   const shift = rowInTile < halfRows ? 0 : NIBBLE_BITS;
   let dot = 0;
   for (let col = 0; col < GROUP_COLS; col++) {
-    const byte = (col / QUAD_COLS) * QB4W_QUAD_BYTES + (rowInTile % halfRows) * QUAD_COLS + (col % QUAD_COLS);
+    const quad = col / QUAD_COLS;
+    const byte = quad * QB4W_QUAD_BYTES + (rowInTile % halfRows) * QUAD_COLS + (col % QUAD_COLS);
     const nibble = ((<i32>load<u8>(record + byte)) >> shift) & NIBBLE_MASK;
-    dot += <i32>load<i8>(quants + col) * nibble;
+    dot += <i32>load<i8>(quants + quad * quadBytes + (col % QUAD_COLS)) * nibble;
   }
   return dot;
 }

@@ -1,26 +1,14 @@
 /**
- * Dynamic quantisation of activations to int8 per group of 32: scale = largest magnitude / 127, quants rounded to the
- * nearest, ties to even. A group whose largest magnitude is below `ABS_MIN` becomes zeros with scale 0.
+ * The arithmetic of quantising to integers: scale = largest magnitude / largest quant, quants rounded to the nearest, ties
+ * to even. Values whose largest magnitude is below `ABS_MIN` become zeros with scale 0.
  */
-import {
-  F32_BYTES,
-  GROUP_COLS,
-  QD8_GROUP_BYTES,
-  QD8_SCALE_OFFSET,
-  QD8_SPLIT_GROUP_BYTES,
-  QD8_SPLIT_NEGATIVE_OFFSET,
-  QD8_SPLIT_SCALE_OFFSET,
-  QD8_SUM_OFFSET,
-} from './layout';
-import { maxLanesI32, sumLanesI32 } from './lanes';
+import { F32_BYTES } from './layout';
+import { maxLanesI32 } from './lanes';
 
 export const QUANT8_MAX: f32 = 127;
 /** Below this, 127 / magnitude could overflow. No activation that matters is anywhere near. */
 export const ABS_MIN: f32 = 7.888609052210118e-31; // 2^-100
 const VECTOR_BYTES: usize = 16;
-const VECTORS_PER_GROUP: i32 = 8;
-/** int8 in a vector. */
-const QUANTS_PER_VECTOR: i32 = 16;
 
 /** Without the sign bit, the bits of f32 are in the order of their values as integers, and NaN comes last. */
 const MAGNITUDE_MASK: i32 = 0x7fffffff;
@@ -104,77 +92,4 @@ export function quantise16(input: usize, inverse: v128, round: v128): v128 {
     quantise4(v128.load(input, 3 * VECTOR_BYTES), inverse, round),
   );
   return i8x16.narrow_i16x8_s(low, high);
-}
-
-/** f32 `[size]` to qd8; `size` a multiple of 32. */
-export function f32_qd8_quantise__simd128(output: usize, input: usize, size: i32): void {
-  const round = loadRound();
-  const quantMax = loadQuant8Max();
-  for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
-    const largest = absMax__simd128(input, GROUP_COLS);
-    const inverse = inverseScale4(largest, quantMax);
-    const scale = f32x4.extract_lane(scaleOf4(largest, quantMax), 0);
-    const low = quantise16(input, inverse, round);
-    const high = quantise16(input + 4 * VECTOR_BYTES, inverse, round);
-    v128.store(output, low);
-    v128.store(output, high, VECTOR_BYTES);
-    const pairs = i16x8.add(i16x8.extadd_pairwise_i8x16_s(low), i16x8.extadd_pairwise_i8x16_s(high));
-    const sum = sumLanesI32(i32x4.extadd_pairwise_i16x8_s(pairs));
-    store<f32>(output, scale, QD8_SCALE_OFFSET);
-    store<f32>(output, scale * <f32>sum, QD8_SUM_OFFSET);
-    input += VECTORS_PER_GROUP * VECTOR_BYTES;
-    output += QD8_GROUP_BYTES;
-  }
-}
-
-export function f32_qd8_quantise__scalar(output: usize, input: usize, size: i32): void {
-  for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
-    const largest = absMax__scalar(input, GROUP_COLS);
-    const inverse = inverseScale(largest, QUANT8_MAX);
-    const scale = scaleOf(largest, QUANT8_MAX);
-    let sum = 0;
-    for (let col = 0; col < GROUP_COLS; col++) {
-      const quant = quantise1(load<f32>(input + col * F32_BYTES), inverse);
-      store<i8>(output + col, <i8>quant);
-      sum += quant;
-    }
-    store<f32>(output, scale, QD8_SCALE_OFFSET);
-    store<f32>(output, scale * <f32>sum, QD8_SUM_OFFSET);
-    input += VECTORS_PER_GROUP * VECTOR_BYTES;
-    output += QD8_GROUP_BYTES;
-  }
-}
-
-/** f32 `[size]` to sign-split qd8; `size` a multiple of 32. */
-export function f32_qd8_quantise_split__simd128(output: usize, input: usize, size: i32): void {
-  const zero = i8x16.splat(0);
-  const round = loadRound();
-  const quantMax = loadQuant8Max();
-  for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
-    const largest = absMax__simd128(input, GROUP_COLS);
-    const inverse = inverseScale4(largest, quantMax);
-    for (let half = 0; half < GROUP_COLS; half += QUANTS_PER_VECTOR) {
-      const quants = quantise16(input + half * F32_BYTES, inverse, round);
-      v128.store(output + half, i8x16.max_s(quants, zero));
-      v128.store(output + half, i8x16.max_s(i8x16.neg(quants), zero), QD8_SPLIT_NEGATIVE_OFFSET);
-    }
-    store<f32>(output, f32x4.extract_lane(scaleOf4(largest, quantMax), 0), QD8_SPLIT_SCALE_OFFSET);
-    input += VECTORS_PER_GROUP * VECTOR_BYTES;
-    output += QD8_SPLIT_GROUP_BYTES;
-  }
-}
-
-export function f32_qd8_quantise_split__scalar(output: usize, input: usize, size: i32): void {
-  for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
-    const largest = absMax__scalar(input, GROUP_COLS);
-    const inverse = inverseScale(largest, QUANT8_MAX);
-    for (let col = 0; col < GROUP_COLS; col++) {
-      const quant = quantise1(load<f32>(input + col * F32_BYTES), inverse);
-      store<i8>(output + col, <i8>max(quant, 0));
-      store<i8>(output + col, <i8>max(-quant, 0), QD8_SPLIT_NEGATIVE_OFFSET);
-    }
-    store<f32>(output, scaleOf(largest, QUANT8_MAX), QD8_SPLIT_SCALE_OFFSET);
-    input += VECTORS_PER_GROUP * VECTOR_BYTES;
-    output += QD8_SPLIT_GROUP_BYTES;
-  }
 }

@@ -127,7 +127,7 @@ function* vectorCases({ kernels, memory, inputs }: Bench): Generator<KernelCase>
   const refill = (): void => values.set(randomValues);
   const runs: Record<string, () => void> = {
     f32_rms_norm: () => kernels.f32_rms_norm__simd128(output, inputs, weight, size, 1e-5),
-    f32_qd8_quantise: () => kernels.f32_qd8_quantise__simd128(output, inputs, size),
+    f32_qd8_quantise: () => kernels.f32_qd8_quantise__simd128(output, inputs, 1, size),
     f32_swiglu: () => kernels.f32_swiglu__simd128(output, weight, size),
     f32_add: () => kernels.f32_add__simd128(output, inputs, size),
     f32_rope: () => kernels.f32_rope__simd128(output, inputs, size / 64, 64),

@@ -111,7 +111,7 @@ export function layoutArena(options: StageRuntimeOptions): ArenaLayout {
   }
   const weightsEnd = allocator.end;
   const pages = allocator.take(options.numPages * pageBytes(options));
-  const totalBytes = Math.ceil(allocator.end / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
+  const totalBytes = roundUp(allocator.end, WASM_PAGE_BYTES);
   assert(totalBytes <= ARENA_BYTES_MAX, `the arena needs ${totalBytes} bytes, more than ${ARENA_BYTES_MAX}`);
   const plan = {
     weightsBytes: weightsEnd - scratchEnd,
@@ -157,6 +157,10 @@ function scratchBytes(options: StageRuntimeOptions): Record<ScratchName, number>
   };
 }
 
+function roundUp(value: number, multiple: number): number {
+  return Math.ceil(value / multiple) * multiple;
+}
+
 class Allocator {
   #end: number;
 
@@ -171,7 +175,7 @@ class Allocator {
 
   take(bytes: number): Region {
     const address = this.#end;
-    this.#end += Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    this.#end += roundUp(bytes, ALIGNMENT_BYTES);
     return { address, bytes };
   }
 }

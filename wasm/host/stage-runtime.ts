@@ -18,8 +18,8 @@ export type { StepSequence } from './step-writer.ts';
 const INDEX_BYTES = 4;
 /** The first call of a kernel runs baseline code and makes V8 compile the optimised; the second finds it, or waits for it. */
 const WARM_UP_STEPS = 2;
-/** One tile of tokens and one more: products for several tokens and for one are functions of their own. */
-const WARM_UP_TOKENS = 5;
+/** A tile of four tokens, then two, then one: products for each are code of their own. */
+const WARM_UP_TOKENS = 7;
 
 export interface StageRuntime {
   readonly options: StageRuntimeOptions;

@@ -4,16 +4,16 @@ import {
   F32_BYTES,
   GROUP_COLS,
   QD8_GROUP_BYTES,
-  QD8_SCALE_OFFSET,
   QD8_SPLIT_GROUP_BYTES,
   QD8_SPLIT_NEGATIVE_OFFSET,
   QD8_SPLIT_SCALE_OFFSET,
-  QD8_SUM_OFFSET,
+  QUAD_COLS,
 } from '../assembly/layout.ts';
 import { f32ToF16 } from '../host/f16.ts';
 import { packQb8w } from '../host/pack.ts';
 import { dequantise } from '../reference/quantise.ts';
 import { expectClose, expectVaried, F32_EPSILON, KernelBench, runVariants } from './kernel-bench.ts';
+import { qd8Group } from './qd8-group.ts';
 import { randomQb4w, randomQb8w } from './random-model.ts';
 import { Random } from './random.ts';
 
@@ -122,22 +122,24 @@ function checkGemm(
 }
 
 function randomQd8(numTokens: number, cols: number, random: Random): Activations {
-  const numGroups = (numTokens * cols) / GROUP_COLS;
-  const packed = new Uint8Array(numGroups * QD8_GROUP_BYTES);
+  const numGroups = cols / GROUP_COLS;
+  const packed = new Uint8Array(numTokens * numGroups * QD8_GROUP_BYTES);
   const view = new DataView(packed.buffer);
   const values = new Float64Array(numTokens * cols);
-  for (let group = 0; group < numGroups; group++) {
-    const at = group * QD8_GROUP_BYTES;
-    const scale = Math.fround(random.unit() * 0.05);
-    let sum = 0;
-    for (let col = 0; col < GROUP_COLS; col++) {
-      const quant = random.integer(-127, 127);
-      sum += quant;
-      view.setInt8(at + col, quant);
-      values[group * GROUP_COLS + col] = quant * scale;
+  for (let token = 0; token < numTokens; token++) {
+    for (let group = 0; group < numGroups; group++) {
+      const { quadAt, scaleAt, sumAt } = qd8Group(token, numTokens, group, numGroups);
+      const scale = Math.fround(random.unit() * 0.05);
+      let sum = 0;
+      for (let col = 0; col < GROUP_COLS; col++) {
+        const quant = random.integer(-127, 127);
+        sum += quant;
+        view.setInt8(quadAt(Math.floor(col / QUAD_COLS)) + (col % QUAD_COLS), quant);
+        values[token * cols + group * GROUP_COLS + col] = quant * scale;
+      }
+      view.setFloat32(scaleAt, scale, true);
+      view.setFloat32(sumAt, Math.fround(scale * sum), true);
     }
-    view.setFloat32(at + QD8_SCALE_OFFSET, scale, true);
-    view.setFloat32(at + QD8_SUM_OFFSET, Math.fround(scale * sum), true);
   }
   return { packed, values };
 }

@@ -4,15 +4,16 @@ import {
   F32_BYTES,
   GROUP_COLS,
   QD8_GROUP_BYTES,
-  QD8_SCALE_OFFSET,
   QD8_SPLIT_GROUP_BYTES,
   QD8_SPLIT_NEGATIVE_OFFSET,
   QD8_SPLIT_SCALE_OFFSET,
-  QD8_SUM_OFFSET,
+  QUAD_COLS,
 } from '../assembly/layout.ts';
+import type { KernelSignatures } from '../host/kernels.ts';
 import { rmsNorm, rope, swiglu } from '../reference/ops.ts';
 import { dequantise } from '../reference/quantise.ts';
 import { expectClose, expectVaried, F32_EPSILON, KernelBench, runVariants } from './kernel-bench.ts';
+import { qd8Group } from './qd8-group.ts';
 import { randomQb8w } from './random-model.ts';
 import { Random } from './random.ts';
 
@@ -21,6 +22,8 @@ const SIZES = [4, 8, 12, 16, 20, 28, 32, 36, 64, 96, 160, 576, 1536];
 const POWER_SIZES = SIZES.filter((size) => size % 16 === 0);
 const GROUPED_SIZES = SIZES.filter((size) => size % GROUP_COLS === 0);
 const HEAD_DIMS = [16, 32, 48, 64, 80, 96, 128];
+/** Around a tile of tokens. */
+const QUANTISE_TOKENS = [1, 2, 3, 4, 5, 8, 11];
 const SEED = 6007;
 /** Errors of the polynomial and of scaling it, in units in the last place: see exp.ts. */
 const EXP_ULP = 2;
@@ -155,21 +158,27 @@ function quantiseSuite(module: WebAssembly.Module): void {
   const cases = GROUPED_SIZES.flatMap((size) => [1e-20, 0.01, 1, 1000].map((deviation) => ({ size, deviation })));
 
   it.each(cases)('f32_qd8_quantise of $size, deviation $deviation', ({ size, deviation }) => {
-    const values = randomFloats(size, new Random(SEED + size), deviation);
-    const packed = quantise(module, 'f32_qd8_quantise', values, QD8_GROUP_BYTES);
-    for (let group = 0; group < size / GROUP_COLS; group++) {
-      const view = new DataView(packed.buffer, packed.byteOffset + group * QD8_GROUP_BYTES, QD8_GROUP_BYTES);
-      const quants = Array.from({ length: GROUP_COLS }, (_, col) => view.getInt8(col));
-      const scale = view.getFloat32(QD8_SCALE_OFFSET, true);
-      expectQuantised(values.subarray(group * GROUP_COLS, (group + 1) * GROUP_COLS), quants, scale);
-      const sum = quants.reduce((a, b) => a + b, 0);
-      expect(view.getFloat32(QD8_SUM_OFFSET, true)).toBe(Math.fround(scale * sum));
+    const numGroups = size / GROUP_COLS;
+    for (const numTokens of QUANTISE_TOKENS) {
+      const values = randomFloats(numTokens * size, new Random(SEED + size), deviation);
+      const view = new DataView(quantise(module, values, numTokens).buffer);
+      for (let index = 0; index < numTokens * numGroups; index++) {
+        const token = Math.floor(index / numGroups);
+        const { quadAt, scaleAt, sumAt } = qd8Group(token, numTokens, index % numGroups, numGroups);
+        const quants = Array.from({ length: GROUP_COLS }, (_, col) =>
+          view.getInt8(quadAt(Math.floor(col / QUAD_COLS)) + (col % QUAD_COLS)),
+        );
+        const scale = view.getFloat32(scaleAt, true);
+        expectQuantised(values.subarray(index * GROUP_COLS, (index + 1) * GROUP_COLS), quants, scale);
+        const sum = quants.reduce((a, b) => a + b, 0);
+        expect(view.getFloat32(sumAt, true)).toBe(Math.fround(scale * sum));
+      }
     }
   });
 
   it.each(cases)('f32_qd8_quantise_split of $size, deviation $deviation', ({ size, deviation }) => {
     const values = randomFloats(size, new Random(SEED + size), deviation);
-    const packed = quantise(module, 'f32_qd8_quantise_split', values, QD8_SPLIT_GROUP_BYTES);
+    const packed = quantiseSplit(module, values);
     for (let group = 0; group < size / GROUP_COLS; group++) {
       const view = new DataView(
         packed.buffer,
@@ -188,7 +197,7 @@ function quantiseSuite(module: WebAssembly.Module): void {
 
   it('f32_qd8_quantise makes zeros of zeros and of what is too small to divide by', () => {
     for (const value of [0, 1e-32, 1e-44]) {
-      const packed = quantise(module, 'f32_qd8_quantise', new Float32Array(GROUP_COLS).fill(value), QD8_GROUP_BYTES);
+      const packed = quantise(module, new Float32Array(GROUP_COLS).fill(value), 1);
       expect(packed.every((byte) => byte === 0)).toBe(true);
     }
   });
@@ -196,23 +205,28 @@ function quantiseSuite(module: WebAssembly.Module): void {
   it('f32_qd8_quantise rounds ties to even', () => {
     const values = new Float32Array(GROUP_COLS);
     values.set([127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5]);
-    const packed = quantise(module, 'f32_qd8_quantise', values, QD8_GROUP_BYTES);
+    const packed = quantise(module, values, 1);
     expect([...new Int8Array(packed.buffer, packed.byteOffset, 7)]).toEqual([127, 0, 2, 2, 0, -2, -2]);
   });
 }
 
-function quantise(
-  module: WebAssembly.Module,
-  name: 'f32_qd8_quantise' | 'f32_qd8_quantise_split',
-  values: Float32Array,
-  groupBytes: number,
-): Uint8Array {
+/** @returns a copy of the qd8 matrix `[numTokens][values.length / numTokens]` */
+function quantise(module: WebAssembly.Module, values: Float32Array, numTokens: number): Uint8Array<ArrayBuffer> {
   const bench = new KernelBench(module);
   const input = bench.input(values);
-  const bytes = (values.length / GROUP_COLS) * groupBytes;
-  const call = (kernel: (to: number, from: number, size: number) => void, to: number): void =>
+  const bytes = (values.length / GROUP_COLS) * QD8_GROUP_BYTES;
+  const call = (kernel: KernelSignatures['f32_qd8_quantise'], to: number): void =>
+    kernel(to, input.address, numTokens, values.length / numTokens);
+  return bench.bytes(runVariants(bench, 'f32_qd8_quantise', bytes, call, `${numTokens} tokens`)).slice();
+}
+
+function quantiseSplit(module: WebAssembly.Module, values: Float32Array): Uint8Array {
+  const bench = new KernelBench(module);
+  const input = bench.input(values);
+  const bytes = (values.length / GROUP_COLS) * QD8_SPLIT_GROUP_BYTES;
+  const call = (kernel: KernelSignatures['f32_qd8_quantise_split'], to: number): void =>
     kernel(to, input.address, values.length);
-  return bench.bytes(runVariants(bench, name, bytes, call, name));
+  return bench.bytes(runVariants(bench, 'f32_qd8_quantise_split', bytes, call, 'split'));
 }
 
 /** Scale is the largest magnitude / 127, and every quant the nearest. */

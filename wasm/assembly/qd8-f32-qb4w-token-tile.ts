@@ -1,0 +1,174 @@
+/**
+ * The part of `qd8_f32_qb4w_gemm` that does a tile of four tokens. One load brings the same quad of columns of all four,
+ * one another of 8 rows: two checks of bounds for 128 multiply-adds. Which token meets which row is a matter of rotating
+ * lanes: with the activations turned by j, lane i of a dot product is row i for token (i + j) % 4.
+ */
+import { decodeF16x4, loadF16BiasCorrection, loadF16Mask } from './f16';
+import {
+  QB4W_MINIMA_OFFSET,
+  QB4W_QUAD_BYTES,
+  QB4W_RECORD_BYTES,
+  QB4W_SCALES_OFFSET,
+  QD8_TILE_GROUP_BYTES,
+  QD8_TILE_QUAD_BYTES,
+  QD8_TILE_SCALES_OFFSET,
+  QD8_TILE_SUMS_OFFSET,
+  QUADS_PER_GROUP,
+} from './layout';
+import { loadNibbleMask, NIBBLE_BITS } from './nibbles';
+
+/** Bytes of four rows' f16 or f32, half a tile. */
+const HALF_F16_BYTES: usize = 8;
+const HALF_F32_BYTES: usize = 16;
+
+export class TokenTile {
+  /**
+   * One tile of 8 rows for one tile of tokens.
+   * Two quads in an iteration are what V8 makes the best code of, see `docs/kernels.md`.
+   */
+  static multiply(output: usize, outputStride: usize, activations: usize, weights: usize, numGroups: i32): void {
+    const mask = loadNibbleMask();
+    const f16Mask = loadF16Mask();
+    const f16Correction = loadF16BiasCorrection();
+    let low0 = f32x4.splat(0);
+    let low1 = f32x4.splat(0);
+    let low2 = f32x4.splat(0);
+    let low3 = f32x4.splat(0);
+    let high0 = f32x4.splat(0);
+    let high1 = f32x4.splat(0);
+    let high2 = f32x4.splat(0);
+    let high3 = f32x4.splat(0);
+    for (let end = weights + numGroups * QB4W_RECORD_BYTES; weights < end; weights += QB4W_RECORD_BYTES) {
+      let dotLow0 = i32x4.splat(0);
+      let dotLow1 = i32x4.splat(0);
+      let dotLow2 = i32x4.splat(0);
+      let dotLow3 = i32x4.splat(0);
+      let dotHigh0 = i32x4.splat(0);
+      let dotHigh1 = i32x4.splat(0);
+      let dotHigh2 = i32x4.splat(0);
+      let dotHigh3 = i32x4.splat(0);
+      for (let quad = 0; quad < QUADS_PER_GROUP; quad += 2) {
+        const at = weights + quad * QB4W_QUAD_BYTES;
+        const from = activations + quad * QD8_TILE_QUAD_BYTES;
+        const nibbles = v128.load(at);
+        const quants = v128.load(from);
+        const low = v128.and(nibbles, mask);
+        const high = v128.and(i16x8.shr_u(nibbles, NIBBLE_BITS), mask);
+        dotLow0 = TokenTile.dot(quants, low, dotLow0);
+        dotHigh0 = TokenTile.dot(quants, high, dotHigh0);
+        const turned1 = TokenTile.turn1(quants);
+        dotLow1 = TokenTile.dot(turned1, low, dotLow1);
+        dotHigh1 = TokenTile.dot(turned1, high, dotHigh1);
+        const turned2 = TokenTile.turn2(quants);
+        dotLow2 = TokenTile.dot(turned2, low, dotLow2);
+        dotHigh2 = TokenTile.dot(turned2, high, dotHigh2);
+        const turned3 = TokenTile.turn3(quants);
+        dotLow3 = TokenTile.dot(turned3, low, dotLow3);
+        dotHigh3 = TokenTile.dot(turned3, high, dotHigh3);
+
+        const nextNibbles = v128.load(at, QB4W_QUAD_BYTES);
+        const nextQuants = v128.load(from, QD8_TILE_QUAD_BYTES);
+        const nextLow = v128.and(nextNibbles, mask);
+        const nextHigh = v128.and(i16x8.shr_u(nextNibbles, NIBBLE_BITS), mask);
+        dotLow0 = TokenTile.dot(nextQuants, nextLow, dotLow0);
+        dotHigh0 = TokenTile.dot(nextQuants, nextHigh, dotHigh0);
+        const nextTurned1 = TokenTile.turn1(nextQuants);
+        dotLow1 = TokenTile.dot(nextTurned1, nextLow, dotLow1);
+        dotHigh1 = TokenTile.dot(nextTurned1, nextHigh, dotHigh1);
+        const nextTurned2 = TokenTile.turn2(nextQuants);
+        dotLow2 = TokenTile.dot(nextTurned2, nextLow, dotLow2);
+        dotHigh2 = TokenTile.dot(nextTurned2, nextHigh, dotHigh2);
+        const nextTurned3 = TokenTile.turn3(nextQuants);
+        dotLow3 = TokenTile.dot(nextTurned3, nextLow, dotLow3);
+        dotHigh3 = TokenTile.dot(nextTurned3, nextHigh, dotHigh3);
+      }
+      const scales = v128.load(activations, QD8_TILE_SCALES_OFFSET);
+      const sums = v128.load(activations, QD8_TILE_SUMS_OFFSET);
+      const scaleLow = decodeF16x4(weights + QB4W_SCALES_OFFSET, f16Mask, f16Correction);
+      const minimumLow = decodeF16x4(weights + QB4W_MINIMA_OFFSET, f16Mask, f16Correction);
+      low0 = TokenTile.addGroup(low0, dotLow0, scaleLow, minimumLow, scales, sums);
+      low1 = TokenTile.addGroup(low1, dotLow1, scaleLow, minimumLow, TokenTile.turn1(scales), TokenTile.turn1(sums));
+      low2 = TokenTile.addGroup(low2, dotLow2, scaleLow, minimumLow, TokenTile.turn2(scales), TokenTile.turn2(sums));
+      low3 = TokenTile.addGroup(low3, dotLow3, scaleLow, minimumLow, TokenTile.turn3(scales), TokenTile.turn3(sums));
+      const scaleHigh = decodeF16x4(weights + QB4W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
+      const minimumHigh = decodeF16x4(weights + QB4W_MINIMA_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
+      high0 = TokenTile.addGroup(high0, dotHigh0, scaleHigh, minimumHigh, scales, sums);
+      high1 = TokenTile.addGroup(
+        high1,
+        dotHigh1,
+        scaleHigh,
+        minimumHigh,
+        TokenTile.turn1(scales),
+        TokenTile.turn1(sums),
+      );
+      high2 = TokenTile.addGroup(
+        high2,
+        dotHigh2,
+        scaleHigh,
+        minimumHigh,
+        TokenTile.turn2(scales),
+        TokenTile.turn2(sums),
+      );
+      high3 = TokenTile.addGroup(
+        high3,
+        dotHigh3,
+        scaleHigh,
+        minimumHigh,
+        TokenTile.turn3(scales),
+        TokenTile.turn3(sums),
+      );
+      activations += QD8_TILE_GROUP_BYTES;
+    }
+    storeTokens(output, outputStride, low0, low1, low2, low3);
+    storeTokens(output + HALF_F32_BYTES, outputStride, high0, high1, high2, high3);
+  }
+
+  @inline
+  static dot(quants: v128, weights: v128, sum: v128): v128 {
+    return i32x4.relaxed_dot_i8x16_i7x16_add_s(quants, weights, sum);
+  }
+
+  @inline
+  static addGroup(sum: v128, dot: v128, scale: v128, minimum: v128, scales: v128, sums: v128): v128 {
+    const scaled = f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(dot), f32x4.mul(scale, scales)));
+    return f32x4.add(scaled, f32x4.mul(minimum, sums));
+  }
+
+  /** Lane i becomes lane i + 1. */
+  @inline
+  static turn1(lanes: v128): v128 {
+    return i8x16.shuffle(lanes, lanes, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
+  }
+
+  @inline
+  static turn2(lanes: v128): v128 {
+    return i8x16.shuffle(lanes, lanes, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+  }
+
+  @inline
+  static turn3(lanes: v128): v128 {
+    return i8x16.shuffle(lanes, lanes, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
+  }
+}
+
+/** Stores four rows of each token: lane i of `sum<j>` is row i of token (i + j) % 4. */
+function storeTokens(output: usize, stride: usize, sum0: v128, sum1: v128, sum2: v128, sum3: v128): void {
+  const from03 = everySecond(sum0, sum3);
+  const from10 = everySecond(sum1, sum0);
+  const from21 = everySecond(sum2, sum1);
+  const from32 = everySecond(sum3, sum2);
+  v128.store(output, halves(from03, from21));
+  v128.store(output + stride, halves(from10, from32));
+  v128.store(output + 2 * stride, halves(from21, from03));
+  v128.store(output + 3 * stride, halves(from32, from10));
+}
+
+/** Lanes 0 and 2 of `even`, 1 and 3 of `odd`. */
+function everySecond(even: v128, odd: v128): v128 {
+  return i8x16.shuffle(even, odd, 0, 1, 2, 3, 20, 21, 22, 23, 8, 9, 10, 11, 28, 29, 30, 31);
+}
+
+/** Lanes 0 and 1 of `low`, 2 and 3 of `high`. */
+function halves(low: v128, high: v128): v128 {
+  return i8x16.shuffle(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31);
+}
