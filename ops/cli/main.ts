@@ -53,6 +53,7 @@ function buildProgram(): Command {
       'processes of the runtime that share the stages of all replicas, which then compute side by side',
       '1',
     )
+    .option('--clean-state', 'forget what the objects of earlier starts have kept: pages, runs, prefixes')
     .option('--isolate-mib <MiB>', 'memory of an isolate to plan for; more than the default cannot be deployed (128)')
     .action(async (flags: DevFlags) => {
       const { devCommand } = await import('./commands/dev.ts');

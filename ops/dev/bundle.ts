@@ -15,7 +15,13 @@ export const KERNELS_MODULE = 'kernels.wasm';
 export const GATEWAY_SCRIPT = 'gateway.js';
 export const STAGE_SCRIPT = 'stage.js';
 
-const ENTRY_POINTS = { gateway: 'worker/index.ts', stage: 'shards/stage-shard.ts' } as const;
+/** Source files of the scripts, from the project's folder. */
+export interface EntryPoints {
+  readonly gateway: string;
+  readonly stage: string;
+}
+
+const ENTRY_POINTS: EntryPoints = { gateway: 'worker/index.ts', stage: 'shards/stage-shard.ts' };
 
 /** Leaves an import of a `.wasm` file in place: the runtime resolves it to a `WebAssembly.Module`. */
 const wasmModules: Plugin = {
@@ -26,13 +32,17 @@ const wasmModules: Plugin = {
 };
 
 /** Bundles both scripts into `folder`, which is replaced as a whole. */
-export async function bundleScripts(folder: string, kernelsFile: string): Promise<void> {
+export async function bundleScripts(
+  folder: string,
+  kernelsFile: string,
+  entryPoints: EntryPoints = ENTRY_POINTS,
+): Promise<void> {
   const unfinished = unfinishedPath(folder);
   await mkdir(unfinished, { recursive: true });
   try {
     await build({
       absWorkingDir: PROJECT_ROOT,
-      entryPoints: ENTRY_POINTS,
+      entryPoints: { ...entryPoints },
       outdir: unfinished,
       bundle: true,
       format: 'esm',

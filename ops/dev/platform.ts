@@ -10,12 +10,12 @@ import { removeAbandoned } from '../support/files.ts';
 import type { HomeLayout } from '../support/home.ts';
 import { type Progress, runStep } from '../support/progress.ts';
 import { layOutGatewayModel, layOutStageAssets } from './asset-folders.ts';
-import { bundleScripts } from './bundle.ts';
+import { bundleScripts, type EntryPoints } from './bundle.ts';
 import { buildGatewayAssets } from './gateway-assets.ts';
 import { type LocalWorker, localWorkers } from './local-workers.ts';
 import type { PreparedModel } from './prepare.ts';
 import { waitUntilReady } from './readiness.ts';
-import { groupByProcess, numProcessesOfReplica, startRuntimes } from './runtimes.ts';
+import { groupByProcess, numProcessesOfReplica, type Runtimes, startRuntimes } from './runtimes.ts';
 
 export interface PlatformOptions {
   readonly home: HomeLayout;
@@ -34,6 +34,8 @@ export interface PlatformOptions {
   readonly onLog: (line: string) => void;
   /** Port of the runtime's inspector (Chrome DevTools protocol), 0 for a free one; no inspector by default. */
   readonly inspectorPort?: number;
+  /** Scripts in the place of the platform's own, for tests that do to them what nobody else may. */
+  readonly entryPoints?: EntryPoints;
 }
 
 export interface Platform {
@@ -41,6 +43,7 @@ export interface Platform {
   readonly url: URL;
   /** Where the inspector lists the workers; null without one. */
   readonly inspectorUrl: URL | null;
+  readonly call: Runtimes['call'];
   /** Stops the runtime. Harmless when repeated. */
   stop(): Promise<void>;
 }
@@ -63,7 +66,7 @@ async function layOut(options: PlatformOptions): Promise<LocalWorker[]> {
   await rm(gatewayAssets, { recursive: true, force: true });
   const [stageAssets] = await Promise.all([
     layOutStageAssets({ ...prepared, folder: modelAssets }),
-    bundleScripts(home.scripts, prepared.kernelsFile),
+    bundleScripts(home.scripts, prepared.kernelsFile, options.entryPoints),
     buildGatewayAssets(gatewayAssets),
     layOutGatewayModel(gatewayAssets, `/models/${LITE_MODEL_ID}`, prepared.convertedFolder),
   ]);
@@ -83,7 +86,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     const processes = numProcesses === 1 ? '' : `, ${numProcesses} processes`;
     return { value, outcome: `port ${value.url.port}${processes}` };
   });
-  const { url, inspectorUrl } = runtimes;
+  const { url, inspectorUrl, call } = runtimes;
   let stopping: Promise<void> | null = null;
   const stop = (): Promise<void> => (stopping ??= runtimes.stop());
   try {
@@ -95,5 +98,5 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     await stop();
     throw error;
   }
-  return { url, inspectorUrl, stop };
+  return { url, inspectorUrl, call, stop };
 }

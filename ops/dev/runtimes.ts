@@ -27,7 +27,16 @@ export interface Runtimes {
   /** Of the first worker of the first group. */
   readonly url: URL;
   readonly inspectorUrl: URL | null;
+  /** Calls a method of an object that takes nothing, as a script that is bound to it would. */
+  call(object: ObjectName, method: string): Promise<unknown>;
   stop(): Promise<void>;
+}
+
+/** A Durable Object of the platform, as one of the scripts knows it. */
+export interface ObjectName {
+  readonly scriptName: string;
+  readonly binding: string;
+  readonly name: string;
 }
 
 /** Miniflare's own messages, without its prefix and colours. */
@@ -143,10 +152,16 @@ export async function startRuntimes(options: RuntimesOptions, groups: readonly L
   const stop = async (): Promise<void> => {
     await Promise.all(miniflares.map((miniflare) => miniflare.dispose()));
   };
+  const call = async ({ scriptName, binding, name }: ObjectName, method: string): Promise<unknown> => {
+    const index = groups.findIndex((workers) => workers.some(({ config }) => config.name === scriptName));
+    const namespace = await miniflares[Math.max(0, index)]?.getDurableObjectNamespace(binding, scriptName);
+    const stub = namespace?.getByName(name) as unknown as Readonly<Record<string, () => Promise<unknown>>>;
+    return stub[method]?.();
+  };
   try {
     const [url] = await Promise.all(miniflares.map((miniflare) => miniflare.ready));
     const inspectorUrl = options.inspectorPort === undefined ? null : await miniflares[0]?.getInspectorURL();
-    return { url: url as URL, inspectorUrl: inspectorUrl ?? null, stop };
+    return { url: url as URL, inspectorUrl: inspectorUrl ?? null, call, stop };
   } catch (error) {
     await stop();
     if (systemCodeOf(error) === 'ERR_ADDRESS_IN_USE') {

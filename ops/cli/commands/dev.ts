@@ -1,4 +1,5 @@
 /** `lamina dev`: prepares, starts the platform, says when it is ready, and stops it on a signal. */
+import { rm } from 'node:fs/promises';
 import { type Platform, startPlatform } from '../../dev/platform.ts';
 import { assertPortFree } from '../../dev/port.ts';
 import { prepareModel } from '../../dev/prepare.ts';
@@ -17,6 +18,7 @@ export interface DevFlags extends PlanFlags, OriginFlags {
   readonly replicas?: string;
   readonly processes?: string;
   readonly isolateMib?: string;
+  readonly cleanState?: boolean;
 }
 
 /** One platform per folder: two would write the same state and replace each other's scripts. */
@@ -73,6 +75,9 @@ export async function devCommand(flags: DevFlags): Promise<void> {
   const prepared = await prepareModel(flags.model, wishes, context);
   checkProcesses(numProcesses, prepared.plan.stages.length * numReplicas);
   const { env, home, progress } = context;
+  if (flags.cleanState === true) {
+    await rm(home.state, { recursive: true, force: true });
+  }
   const onLog = (line: string): void => progress.info(line);
   const sizes = { numReplicas, numProcesses };
   platform = await startPlatform({ home, env, progress, prepared, port, ...sizes, origins, onLog });

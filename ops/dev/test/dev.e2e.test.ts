@@ -155,6 +155,25 @@ describe('a second start', () => {
     expect(second.stderr()).toMatch(/Convert +reused/);
   });
 
+  it('has what the objects have stored, unless it is told to forget it', async () => {
+    const first = await start();
+    const body = { model: 'lamina-lite', prompt: 'Hello', max_tokens: 8, background: true };
+    const asked = await fetch(`${first.url}/v1/completions`, {
+      method: 'POST',
+      headers: { authorization: 'Bearer sk-local', 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    const { id } = (await asked.json()) as { id: string };
+    const find = async ({ url }: PlatformProcess): Promise<number> =>
+      (await fetch(`${url}/v1/responses/${id}`, { headers: { authorization: 'Bearer sk-local' } })).status;
+    expect(await find(first)).toBe(200);
+    await first.stop();
+    const second = await start();
+    expect(await find(second)).toBe(200);
+    await second.stop();
+    expect(await find(await start('--clean-state'))).toBe(404);
+  });
+
   it('converts again when the model file has changed', async () => {
     await (await start()).stop();
     await writeTinyGguf(modelFile, { seed: 2 });
