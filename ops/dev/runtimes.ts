@@ -28,7 +28,7 @@ export interface Runtimes {
   readonly url: URL;
   readonly inspectorUrl: URL | null;
   /** Calls a method of an object that takes nothing, as a script that is bound to it would. */
-  call(object: ObjectName, method: string): Promise<unknown>;
+  readonly call: (object: ObjectName, method: string) => Promise<unknown>;
   stop(): Promise<void>;
 }
 
