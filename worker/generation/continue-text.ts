@@ -40,12 +40,12 @@ export async function* continueText(
 /** An engine whose answer begins with tokens that are known. */
 function withKnownTokens(engine: EngineClient, tokens: readonly TextToken[]): EngineClient {
   return {
-    async *generate(request, signal, onResume) {
+    async *generate(request, signal, options) {
       for (const { tokenId, logprob } of tokens) {
         yield { type: 'token', tokenId, logprob };
       }
       const emittedTokens = tokens.map(({ tokenId }) => tokenId);
-      yield* engine.generate({ ...request, emittedTokens }, signal, onResume);
+      yield* engine.generate({ ...request, emittedTokens }, signal, options);
     },
   };
 }
