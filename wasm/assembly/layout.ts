@@ -50,11 +50,13 @@ export const QD8_TILE_SUMS_OFFSET = QD8_TILE_SCALES_OFFSET + TOKEN_TILE * F32_BY
 export const QD8_TILE_GROUP_BYTES = QD8_TILE_SUMS_OFFSET + TOKEN_TILE * F32_BYTES;
 
 /**
- * qd8 with the signs split, per token and group: 32 quants max(q, 0), 32 quants max(-q, 0), the f32 scale. Both halves
- * are 7-bit, so they can meet full 8-bit weights in an exact relaxed dot product.
+ * qd8 with the signs split, per token and group: for each quad of columns 4 quants max(q, 0), then 4 quants max(-q, 0), so
+ * that one load brings both halves of two quads; then the f32 scale. Both halves are 7-bit, so they can meet full 8-bit
+ * weights in an exact relaxed dot product.
  */
-export const QD8_SPLIT_NEGATIVE_OFFSET = GROUP_COLS;
-export const QD8_SPLIT_SCALE_OFFSET = QD8_SPLIT_NEGATIVE_OFFSET + GROUP_COLS;
+export const QD8_SPLIT_NEGATIVE_OFFSET = QUAD_COLS;
+export const QD8_SPLIT_QUAD_BYTES = QD8_SPLIT_NEGATIVE_OFFSET + QUAD_COLS;
+export const QD8_SPLIT_SCALE_OFFSET = QD8_SPLIT_QUAD_BYTES * QUADS_PER_GROUP;
 export const QD8_SPLIT_GROUP_BYTES = QD8_SPLIT_SCALE_OFFSET + F32_BYTES;
 
 // KV pages ===========================================================================================================

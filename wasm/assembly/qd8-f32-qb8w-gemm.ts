@@ -12,6 +12,7 @@ import {
   QB8W_SCALES_OFFSET,
   QD8_SPLIT_GROUP_BYTES,
   QD8_SPLIT_NEGATIVE_OFFSET,
+  QD8_SPLIT_QUAD_BYTES,
   QD8_SPLIT_SCALE_OFFSET,
   QUADS_PER_GROUP,
   QUAD_COLS,
@@ -23,8 +24,9 @@ const HALF_F16_BYTES: usize = 8;
 
 class Tile {
   /**
-   * One tile of 8 rows, of which `numRows` are stored, for one token. The tile stays in the first cache for the others: to
-   * share its loads between tokens costs more in the Workers runtime, which checks every access, than it saves.
+   * One tile of 8 rows, of which `numRows` are stored, for one token; the tile stays in the first cache for the others. One
+   * load brings both halves of two quads of activations. Sums of even and of odd quads are kept apart, since a chain of 8
+   * dot products would take longer than reading the weights does.
    */
   static multiply(output: usize, numRows: i32, activations: usize, weights: usize, numGroups: i32): void {
     const f16Mask = loadF16Mask();
@@ -32,29 +34,68 @@ class Tile {
     let low = f32x4.splat(0);
     let high = f32x4.splat(0);
     for (let end = weights + numGroups * QB8W_RECORD_BYTES; weights < end; weights += QB8W_RECORD_BYTES) {
-      let positiveLow = i32x4.splat(0);
-      let positiveHigh = i32x4.splat(0);
-      let negativeLow = i32x4.splat(0);
-      let negativeHigh = i32x4.splat(0);
-      let quants = activations;
-      for (let at = weights, scales = weights + QB8W_SCALES_OFFSET; at < scales; at += QB8W_QUAD_BYTES) {
-        const low4 = v128.load(at);
-        const high4 = v128.load(at + HALF_TILE_BYTES);
-        const positive = v128.load32_splat(quants);
-        const negative = v128.load32_splat(quants + QD8_SPLIT_NEGATIVE_OFFSET);
-        positiveLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(low4, positive, positiveLow);
-        positiveHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(high4, positive, positiveHigh);
-        negativeLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(low4, negative, negativeLow);
-        negativeHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(high4, negative, negativeHigh);
-        quants += QUAD_COLS;
+      let evenPositiveLow = i32x4.splat(0);
+      let evenPositiveHigh = i32x4.splat(0);
+      let evenNegativeLow = i32x4.splat(0);
+      let evenNegativeHigh = i32x4.splat(0);
+      let oddPositiveLow = i32x4.splat(0);
+      let oddPositiveHigh = i32x4.splat(0);
+      let oddNegativeLow = i32x4.splat(0);
+      let oddNegativeHigh = i32x4.splat(0);
+      for (let quad = 0; quad < QUADS_PER_GROUP; quad += 2) {
+        const at = weights + quad * QB8W_QUAD_BYTES;
+        const quants = v128.load(activations + quad * QD8_SPLIT_QUAD_BYTES);
+        const evenLow = v128.load(at);
+        const evenHigh = v128.load(at, HALF_TILE_BYTES);
+        const evenPositive = Tile.broadcast0(quants);
+        const evenNegative = Tile.broadcast1(quants);
+        evenPositiveLow = Tile.dot(evenLow, evenPositive, evenPositiveLow);
+        evenPositiveHigh = Tile.dot(evenHigh, evenPositive, evenPositiveHigh);
+        evenNegativeLow = Tile.dot(evenLow, evenNegative, evenNegativeLow);
+        evenNegativeHigh = Tile.dot(evenHigh, evenNegative, evenNegativeHigh);
+        const oddLow = v128.load(at, QB8W_QUAD_BYTES);
+        const oddHigh = v128.load(at, QB8W_QUAD_BYTES + HALF_TILE_BYTES);
+        const oddPositive = Tile.broadcast2(quants);
+        const oddNegative = Tile.broadcast3(quants);
+        oddPositiveLow = Tile.dot(oddLow, oddPositive, oddPositiveLow);
+        oddPositiveHigh = Tile.dot(oddHigh, oddPositive, oddPositiveHigh);
+        oddNegativeLow = Tile.dot(oddLow, oddNegative, oddNegativeLow);
+        oddNegativeHigh = Tile.dot(oddHigh, oddNegative, oddNegativeHigh);
       }
       const scaleLow = decodeF16x4(weights + QB8W_SCALES_OFFSET, f16Mask, f16Correction);
       const scaleHigh = decodeF16x4(weights + QB8W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
-      low = Tile.addGroup(low, positiveLow, negativeLow, scaleLow, activations);
-      high = Tile.addGroup(high, positiveHigh, negativeHigh, scaleHigh, activations);
+      const positiveLow = i32x4.add(evenPositiveLow, oddPositiveLow);
+      const positiveHigh = i32x4.add(evenPositiveHigh, oddPositiveHigh);
+      low = Tile.addGroup(low, positiveLow, i32x4.add(evenNegativeLow, oddNegativeLow), scaleLow, activations);
+      high = Tile.addGroup(high, positiveHigh, i32x4.add(evenNegativeHigh, oddNegativeHigh), scaleHigh, activations);
       activations += QD8_SPLIT_GROUP_BYTES;
     }
     storeRows(output, low, high, numRows);
+  }
+
+  @inline
+  static dot(weights: v128, quants: v128, sum: v128): v128 {
+    return i32x4.relaxed_dot_i8x16_i7x16_add_s(weights, quants, sum);
+  }
+
+  @inline
+  static broadcast0(lanes: v128): v128 {
+    return i8x16.shuffle(lanes, lanes, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
+  }
+
+  @inline
+  static broadcast1(lanes: v128): v128 {
+    return i8x16.shuffle(lanes, lanes, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
+  }
+
+  @inline
+  static broadcast2(lanes: v128): v128 {
+    return i8x16.shuffle(lanes, lanes, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11);
+  }
+
+  @inline
+  static broadcast3(lanes: v128): v128 {
+    return i8x16.shuffle(lanes, lanes, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15);
   }
 
   @inline
@@ -140,7 +181,8 @@ function dotBytes(quants: usize, record: usize, rowInTile: i32): i32 {
   let dot = 0;
   for (let col = 0; col < GROUP_COLS; col++) {
     const byte = (col / QUAD_COLS) * QB8W_QUAD_BYTES + rowInTile * QUAD_COLS + (col % QUAD_COLS);
-    const quant = <i32>load<u8>(quants + col) - <i32>load<u8>(quants + col, QD8_SPLIT_NEGATIVE_OFFSET);
+    const at = quants + (col / QUAD_COLS) * QD8_SPLIT_QUAD_BYTES + (col % QUAD_COLS);
+    const quant = <i32>load<u8>(at) - <i32>load<u8>(at, QD8_SPLIT_NEGATIVE_OFFSET);
     dot += quant * <i32>load<i8>(record + byte);
   }
   return dot;

@@ -6,6 +6,7 @@ import {
   QD8_SCALE_OFFSET,
   QD8_SPLIT_GROUP_BYTES,
   QD8_SPLIT_NEGATIVE_OFFSET,
+  QD8_SPLIT_QUAD_BYTES,
   QD8_SPLIT_SCALE_OFFSET,
   QD8_SUM_OFFSET,
   QD8_TILE_GROUP_BYTES,
@@ -151,15 +152,29 @@ export function f32_qd8_quantise_split__simd128(output: usize, input: usize, siz
   for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
     const largest = absMax__simd128(input, GROUP_COLS);
     const inverse = inverseScale4(largest, quantMax);
+    let to = output;
     for (let half = 0; half < GROUP_COLS; half += QUANTS_PER_VECTOR) {
       const quants = quantise16(input + half * F32_BYTES, inverse, round);
-      v128.store(output + half, i8x16.max_s(quants, zero));
-      v128.store(output + half, i8x16.max_s(i8x16.neg(quants), zero), QD8_SPLIT_NEGATIVE_OFFSET);
+      const positive = i8x16.max_s(quants, zero);
+      const negative = i8x16.max_s(i8x16.neg(quants), zero);
+      v128.store(to, interleaveLow(positive, negative));
+      v128.store(to, interleaveHigh(positive, negative), VECTOR_BYTES);
+      to += 2 * VECTOR_BYTES;
     }
     store<f32>(output, f32x4.extract_lane(scaleOf4(largest, quantMax), 0), QD8_SPLIT_SCALE_OFFSET);
     input += GROUP_F32_BYTES;
     output += QD8_SPLIT_GROUP_BYTES;
   }
+}
+
+/** Lane 0 of `even`, lane 0 of `odd`, lane 1 of `even`, lane 1 of `odd`. */
+function interleaveLow(even: v128, odd: v128): v128 {
+  return i8x16.shuffle(even, odd, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+}
+
+/** The same of lanes 2 and 3. */
+function interleaveHigh(even: v128, odd: v128): v128 {
+  return i8x16.shuffle(even, odd, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
 }
 
 export function f32_qd8_quantise_split__scalar(output: usize, input: usize, size: i32): void {
@@ -168,8 +183,9 @@ export function f32_qd8_quantise_split__scalar(output: usize, input: usize, size
     const inverse = inverseScale(largest, QUANT8_MAX);
     for (let col = 0; col < GROUP_COLS; col++) {
       const quant = quantise1(load<f32>(input + col * F32_BYTES), inverse);
-      store<i8>(output + col, <i8>max(quant, 0));
-      store<i8>(output + col, <i8>max(-quant, 0), QD8_SPLIT_NEGATIVE_OFFSET);
+      const to = output + (col / QUAD_COLS) * QD8_SPLIT_QUAD_BYTES + (col % QUAD_COLS);
+      store<i8>(to, <i8>max(quant, 0));
+      store<i8>(to, <i8>max(-quant, 0), QD8_SPLIT_NEGATIVE_OFFSET);
     }
     store<f32>(output, scaleOf(largest, QUANT8_MAX), QD8_SPLIT_SCALE_OFFSET);
     input += GROUP_F32_BYTES;

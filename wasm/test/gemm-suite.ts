@@ -13,7 +13,7 @@ import { f32ToF16 } from '../host/f16.ts';
 import { packQb8w } from '../host/pack.ts';
 import { dequantise } from '../reference/quantise.ts';
 import { expectClose, expectVaried, F32_EPSILON, KernelBench, runVariants } from './kernel-bench.ts';
-import { qd8Group } from './qd8-group.ts';
+import { qd8Group, splitByte } from './qd8-group.ts';
 import { randomQb4w, randomQb8w } from './random-model.ts';
 import { Random } from './random.ts';
 
@@ -156,7 +156,7 @@ function packQd8Split(quants: readonly number[], scales: readonly number[]): Act
   const packed = new Uint8Array(scales.length * QD8_SPLIT_GROUP_BYTES);
   const view = new DataView(packed.buffer);
   for (const [index, quant] of quants.entries()) {
-    const at = Math.floor(index / GROUP_COLS) * QD8_SPLIT_GROUP_BYTES + (index % GROUP_COLS);
+    const at = Math.floor(index / GROUP_COLS) * QD8_SPLIT_GROUP_BYTES + splitByte(index % GROUP_COLS);
     view.setUint8(at, Math.max(quant, 0));
     view.setUint8(at + QD8_SPLIT_NEGATIVE_OFFSET, Math.max(-quant, 0));
   }

@@ -1,7 +1,8 @@
-/** Where the parts of a token's group lie in a qd8 matrix, as `layout.ts` describes it. */
+/** Where the parts of a token's group lie in qd8 matrices, as `layout.ts` describes it. */
 import {
   QD8_GROUP_BYTES,
   QD8_SCALE_OFFSET,
+  QD8_SPLIT_QUAD_BYTES,
   QD8_SUM_OFFSET,
   QD8_TILE_GROUP_BYTES,
   QD8_TILE_QUAD_BYTES,
@@ -32,4 +33,9 @@ export function qd8Group(token: number, numTokens: number, group: number, numGro
   }
   const at = (token * numGroups + group) * QD8_GROUP_BYTES;
   return { quadAt: (quad) => at + quad * QUAD_COLS, scaleAt: at + QD8_SCALE_OFFSET, sumAt: at + QD8_SUM_OFFSET };
+}
+
+/** Byte of a column's positive half in its group of sign-split qd8. */
+export function splitByte(col: number): number {
+  return Math.floor(col / QUAD_COLS) * QD8_SPLIT_QUAD_BYTES + (col % QUAD_COLS);
 }

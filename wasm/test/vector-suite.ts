@@ -13,7 +13,7 @@ import type { KernelSignatures } from '../host/kernels.ts';
 import { rmsNorm, rope, swiglu } from '../reference/ops.ts';
 import { dequantise } from '../reference/quantise.ts';
 import { expectClose, expectVaried, F32_EPSILON, KernelBench, runVariants } from './kernel-bench.ts';
-import { qd8Group } from './qd8-group.ts';
+import { qd8Group, splitByte } from './qd8-group.ts';
 import { randomQb8w } from './random-model.ts';
 import { Random } from './random.ts';
 
@@ -186,7 +186,8 @@ function quantiseSuite(module: WebAssembly.Module): void {
         QD8_SPLIT_GROUP_BYTES,
       );
       const quants = Array.from({ length: GROUP_COLS }, (_, col) => {
-        const [positive, negative] = [view.getInt8(col), view.getInt8(col + QD8_SPLIT_NEGATIVE_OFFSET)];
+        const at = splitByte(col);
+        const [positive, negative] = [view.getInt8(at), view.getInt8(at + QD8_SPLIT_NEGATIVE_OFFSET)];
         expect(Math.min(positive, negative), 'one half of each pair is 0').toBe(0);
         return positive - negative;
       });
