@@ -36,7 +36,18 @@ export interface PrefixClient {
   /** Computes what is not there of the prefix and pins its pages on every stage. Again: pins them for longer. */
   warmPrefix(request: WarmPrefixRequest): Promise<Result<WarmedPrefix, PrefixFailure>>;
   /** Lets go of the pages: they stay until their place is wanted. */
-  unpinPrefix(prefix: PromptPrefix): Promise<void>;
-  /** Leaves no page of a tenant on any stage, in memory or stored, once what runs of it cannot write any more. */
-  deleteTenant(cacheSalt: string): Promise<void>;
+  unpinPrefix(prefix: PromptPrefix): Promise<Result<null, PrefixFailure>>;
+  /**
+   * Leaves no page of a tenant on any stage, in memory or stored, once what runs of it cannot write any more. To be
+   * repeated when it fails with `retryable`: a stage did not answer, or the ring broke under a step that may have saved.
+   */
+  deleteTenant(cacheSalt: string): Promise<Result<null, PrefixFailure>>;
+}
+
+/** For planned restarts. */
+export interface DrainClient {
+  /** Refuses new requests with `draining` from now on. What runs and waits is finished: `stats` tells when. */
+  drain(): Promise<void>;
+  /** Takes requests again. */
+  resume(): Promise<void>;
 }
