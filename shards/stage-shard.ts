@@ -10,7 +10,7 @@ import type { EngineStats, GenerateRequest } from './engine/protocol.ts';
 import { FeatureExtractor } from './features/feature-extractor.ts';
 import type { FeatureRequest } from './features/feature-protocol.ts';
 import { RingHead } from './link/ring-head.ts';
-import { type OpenStageRequest, type OpenStageResult } from './link/ring-protocol.ts';
+import type { OpenStageRequest, OpenStageResult, PageEdit } from './link/ring-protocol.ts';
 import { StageNode } from './link/stage-node.ts';
 import type { StageAssignment } from './model/assignment.ts';
 import { parseAssignment } from './model/parse-assignment.ts';
@@ -18,6 +18,7 @@ import { RuntimeHost } from './model/runtime-host.ts';
 import { bindingAssets } from './platform/cloudflare/binding-assets.ts';
 import { LINK_PATH, shardConnector, shardControl, type ShardStub } from './platform/cloudflare/shard-stub.ts';
 import { WebSocketLink } from './platform/cloudflare/websocket-link.ts';
+import { MemoryPageStore } from './platform/memory-page-store.ts';
 import { systemClock, systemEntropy } from './platform/system.ts';
 
 /** Bindings of a stage script. The head also has `STAGE_1`, `STAGE_2`, … up to the last stage. */
@@ -119,6 +120,14 @@ export class StageShard extends DurableObject<StageEnv> {
     return this.#role.node.openStage(request);
   }
 
+  /** Edits what this stage keeps: see `StageControl`. Every stage but the head. */
+  async editPages(edit: PageEdit): Promise<void> {
+    if (this.#role.kind === 'head') {
+      throw new Error('the head was asked to be another stage: the bindings of the ring are mixed up');
+    }
+    await this.#role.node.editPages(edit);
+  }
+
   /** The upgrade request with which the previous stage opens its link. */
   override fetch(request: Request): Response {
     if (new URL(request.url).pathname !== LINK_PATH || request.headers.get('Upgrade') !== 'websocket') {
@@ -172,6 +181,7 @@ export class StageShard extends DurableObject<StageEnv> {
       assets: bindingAssets(this.env.ASSETS),
       connectNext: shardConnector(() => this.nextShard()),
       clock: systemClock,
+      pageStore: new MemoryPageStore({ clock: systemClock, bytesMax: 0 }),
     };
     if (assignment.stageIndex > 0) {
       return { kind: 'stage', node: new StageNode(shared) };

@@ -1,4 +1,4 @@
-import type { RingStep } from '../link/ring-head.ts';
+import type { RingStep } from '../link/ring-step.ts';
 import { DraftVerification } from '../sampling/verify-draft.ts';
 import type { ScheduledSequence } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
@@ -40,7 +40,7 @@ export function buildMicroBatch(scheduled: readonly ScheduledSequence[]): MicroB
     const pageTable = sequence.pageTable.pages.slice();
     return { sequenceId: sequence.id, startPosition, numTokens, pageTable, resultRows: rows };
   });
-  return { scheduled, step: { sequences, tokenIds }, resultRows };
+  return { scheduled, step: { pageOperations: [], sequences, tokenIds }, resultRows };
 }
 
 /**

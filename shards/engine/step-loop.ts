@@ -122,17 +122,17 @@ export class StepLoop {
     return 'sent';
   }
 
-  async #takeStep({ batch, rows }: ReturnedStep): Promise<void> {
+  async #takeStep({ batch, outcome }: ReturnedStep): Promise<void> {
     const { recovery, counters, scheduler } = this.#options;
-    if (!rows.ok) {
-      await recovery.recover(rows.error, [batch, ...this.#inFlight.takeAll()]);
+    if (!outcome.ok) {
+      await recovery.recover(outcome.error, [batch, ...this.#inFlight.takeAll()]);
       return;
     }
     counters.numStepsTotal++;
     recovery.noteSuccess();
     this.#countTokens(batch);
     scheduler.complete(batch.scheduled);
-    await this.#takeRows(batch, rows.value);
+    await this.#takeRows(batch, outcome.value.rows);
   }
 
   #countTokens({ scheduled }: MicroBatch): void {

@@ -2,22 +2,23 @@
  * The steps that are on their way round the ring, oldest first, and the engine's way to wait for news of them. A ring
  * answers in order, so the oldest is always the first to come back.
  */
+import type { StepResult } from '../link/ring-step.ts';
 import type { StageFailure } from '../link/ring-protocol.ts';
 import type { Result } from '../result.ts';
 import type { MicroBatch } from './micro-batch.ts';
 
-type Rows = Result<Float32Array<ArrayBuffer>, StageFailure>;
+type Outcome = Result<StepResult, StageFailure>;
 
 interface Flight {
   readonly batch: MicroBatch;
   /** Null until the step is back. */
-  rows: Rows | null;
+  outcome: Outcome | null;
 }
 
 /** A step that came back, or ended with its ring. */
 export interface ReturnedStep {
   readonly batch: MicroBatch;
-  readonly rows: Rows;
+  readonly outcome: Outcome;
 }
 
 export class StepsInFlight {
@@ -29,12 +30,12 @@ export class StepsInFlight {
     return this.#flights.length;
   }
 
-  /** @param rows what `RingHead.submit` returned; it never rejects */
-  add(batch: MicroBatch, rows: Promise<Rows>): void {
-    const flight: Flight = { batch, rows: null };
+  /** @param outcome what `RingHead.submit` returned; it never rejects */
+  add(batch: MicroBatch, outcome: Promise<Outcome>): void {
+    const flight: Flight = { batch, outcome: null };
     this.#flights.push(flight);
-    void rows.then((value) => {
-      flight.rows = value;
+    void outcome.then((value) => {
+      flight.outcome = value;
       this.notify();
     });
   }
@@ -42,11 +43,11 @@ export class StepsInFlight {
   /** Takes the oldest step out if it is back. */
   takeReturned(): ReturnedStep | null {
     const [oldest] = this.#flights;
-    if (oldest === undefined || oldest.rows === null) {
+    if (oldest === undefined || oldest.outcome === null) {
       return null;
     }
     this.#flights.shift();
-    return { batch: oldest.batch, rows: oldest.rows };
+    return { batch: oldest.batch, outcome: oldest.outcome };
   }
 
   /** Takes out all steps, whose results nobody wants any more. */

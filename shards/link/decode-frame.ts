@@ -1,6 +1,7 @@
 import { pagesForTokens } from '../kv/page-table.ts';
 import { frameChecksum, SHA256_WORDS } from './encode-frame.ts';
 import {
+  checkFrame as check,
   checkLimit,
   FRAME_LIMITS,
   FRAME_MAGIC,
@@ -13,10 +14,11 @@ import {
   SEQUENCE_FIXED_WORDS,
   WELCOME_STATUSES,
   type Frame,
-  type FrameErrorCode,
   type FrameLimits,
   type FrameSequence,
+  type StepFrame,
 } from './frame.ts';
+import { decodeMissing, decodePageOperations, numMissingWords } from './page-operation-words.ts';
 
 const FLOAT_BYTES = 4;
 
@@ -27,13 +29,8 @@ interface Header {
   readonly numSequences: number;
   readonly numRows: number;
   readonly hiddenSize: number;
+  readonly numPageOperations: number;
   readonly payloadOffset: number;
-}
-
-function check(condition: boolean, code: FrameErrorCode, message: string): asserts condition {
-  if (!condition) {
-    throw new FrameError(code, `frame: ${message}`);
-  }
 }
 
 /**
@@ -50,13 +47,30 @@ export function decodeFrame(bytes: Uint8Array<ArrayBuffer>, limits: FrameLimits 
   const words = new Uint32Array(aligned.buffer, aligned.byteOffset + HEADER_BYTES, numMetadataWords);
   const { epoch, stepId, hiddenSize } = header;
   switch (header.kind) {
-    case KIND_CODES.step: {
-      const sequences = decodeSequences(words, header, limits);
-      return { kind: 'step', epoch, stepId, hiddenSize, sequences, hiddenStates: payload(aligned, header) };
+    case KIND_CODES.step:
+      return {
+        kind: 'step',
+        epoch,
+        stepId,
+        hiddenSize,
+        ...decodeStep(words, header, limits),
+        hiddenStates: payload(aligned, header),
+      };
+    case KIND_CODES.result: {
+      check(header.numSequences === 0, 'bad_field', 'a result has no sequences');
+      const { numPageOperations } = header;
+      const missing = decodeMissing(words, numPageOperations, () => true);
+      checkPadding(words, numMissingWords(numPageOperations));
+      return {
+        kind: 'result',
+        epoch,
+        stepId,
+        hiddenSize,
+        numPageOperations,
+        missing,
+        hiddenStates: payload(aligned, header),
+      };
     }
-    case KIND_CODES.result:
-      check(words.length === 0 && header.numSequences === 0, 'bad_length', 'a result has no metadata');
-      return { kind: 'result', epoch, stepId, hiddenSize, hiddenStates: payload(aligned, header) };
     case KIND_CODES.hello:
       checkControl(header, words, 2 + SHA256_WORDS);
       return decodeHello(epoch, words);
@@ -84,7 +98,7 @@ function decodeHeader(bytes: Uint8Array<ArrayBuffer>, limits: FrameLimits): Head
     'bad_length',
     `the payload cannot start at ${payloadOffset}`,
   );
-  check(word(HEADER.checksum) === frameChecksum(bytes, payloadOffset), 'bad_checksum', 'the checksum is wrong');
+  check(word(HEADER.checksum) === frameChecksum(bytes), 'bad_checksum', 'the checksum is wrong');
   const header: Header = {
     kind: view.getUint16(HEADER.kind, true),
     epoch: word(HEADER.epochHigh) * 2 ** 32 + word(HEADER.epochLow),
@@ -92,13 +106,14 @@ function decodeHeader(bytes: Uint8Array<ArrayBuffer>, limits: FrameLimits): Head
     numSequences: word(HEADER.numSequences),
     numRows: word(HEADER.numRows),
     hiddenSize: word(HEADER.hiddenSize),
+    numPageOperations: word(HEADER.numPageOperations),
     payloadOffset,
   };
   check(Number.isSafeInteger(header.epoch) && header.epoch > 0, 'bad_field', 'the epoch is out of range');
-  check(word(HEADER.reserved) === 0, 'bad_field', 'a reserved field is set');
   checkLimit('hiddenSize', header.hiddenSize, limits.hiddenSizeMax);
   checkLimit('numRows', header.numRows, limits.rowsMax);
   checkLimit('numSequences', header.numSequences, limits.sequencesMax);
+  checkLimit('numPageOperations', header.numPageOperations, limits.pageOperationsMax);
   const payloadBytes = header.numRows * header.hiddenSize * FLOAT_BYTES;
   check(payloadOffset + payloadBytes === bytes.byteLength, 'bad_length', 'the rows do not fill the payload');
   return header;
@@ -122,14 +137,30 @@ function checkPadding(words: Uint32Array, numUsed: number): void {
 
 function checkControl(header: Header, words: Uint32Array, numWords: number): void {
   check(header.numRows === 0 && header.hiddenSize === 0, 'bad_field', 'a control frame carries no rows');
-  check(header.numSequences === 0 && header.stepId === 0, 'bad_field', 'a control frame belongs to no step');
+  const belongsToStep = header.numSequences > 0 || header.stepId > 0 || header.numPageOperations > 0;
+  check(!belongsToStep, 'bad_field', 'a control frame belongs to no step');
   check(words.length >= numWords, 'truncated', 'a control frame is too short');
   checkPadding(words, numWords);
 }
 
-function decodeSequences(words: Uint32Array, header: Header, limits: FrameLimits): FrameSequence[] {
+function decodeStep(
+  words: Uint32Array,
+  header: Header,
+  limits: FrameLimits,
+): Pick<StepFrame, 'pageOperations' | 'missing' | 'sequences'> {
+  const { numPageOperations, numSequences } = header;
+  check(numPageOperations > 0 || numSequences > 0, 'bad_field', 'a step has nothing to do');
+  const { pageOperations, numWords } = decodePageOperations(words, numPageOperations);
+  const isRestore = (index: number): boolean => pageOperations[index]?.kind === 'restore';
+  const missing = decodeMissing(words.subarray(numWords), numPageOperations, isRestore);
+  const sequences = decodeSequences(words, numWords + numMissingWords(numPageOperations), header, limits);
+  return { pageOperations, missing, sequences };
+}
+
+/** @param start of the first sequence in `words` */
+function decodeSequences(words: Uint32Array, start: number, header: Header, limits: FrameLimits): FrameSequence[] {
   const sequences: FrameSequence[] = [];
-  let offset = 0;
+  let offset = start;
   let numTokensTotal = 0;
   for (let i = 0; i < header.numSequences; i++) {
     check(offset + SEQUENCE_FIXED_WORDS <= words.length, 'truncated', `sequence ${i} is cut off`);

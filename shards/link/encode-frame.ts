@@ -16,7 +16,9 @@ import {
   type FrameLimits,
   type FrameSequence,
   type HelloFrame,
+  type StepFrame,
 } from './frame.ts';
+import { missingWords, pageOperationWords } from './page-operation-words.ts';
 
 const WORD_BYTES = 4;
 const TWO_POW_32 = 2 ** 32;
@@ -25,6 +27,7 @@ export const SHA256_WORDS = 8;
 
 /** A frame before it is bytes: metadata words, then rows of hidden states. */
 interface FrameParts {
+  readonly numPageOperations: number;
   readonly numSequences: number;
   readonly metadata: Uint32Array;
   readonly hiddenSize: number;
@@ -37,7 +40,7 @@ interface FrameParts {
  * @throws FrameError `over_limit` when the receiver would refuse it.
  */
 export function encodeFrame(frame: Frame, limits: FrameLimits = FRAME_LIMITS): Uint8Array<ArrayBuffer> {
-  const { numSequences, metadata, hiddenSize, stepId, hiddenStates } = frameParts(frame, limits);
+  const { numPageOperations, numSequences, metadata, hiddenSize, stepId, hiddenStates } = frameParts(frame, limits);
   const metadataEnd = HEADER_BYTES + metadata.byteLength;
   const payloadOffset = Math.ceil(metadataEnd / PAYLOAD_ALIGNMENT) * PAYLOAD_ALIGNMENT;
   const frameBytes = payloadOffset + (hiddenStates?.byteLength ?? 0);
@@ -55,52 +58,71 @@ export function encodeFrame(frame: Frame, limits: FrameLimits = FRAME_LIMITS): U
   view.setUint32(HEADER.numRows, hiddenStates === null ? 0 : hiddenStates.length / hiddenSize, true);
   view.setUint32(HEADER.hiddenSize, hiddenSize, true);
   view.setUint32(HEADER.payloadOffset, payloadOffset, true);
+  view.setUint32(HEADER.numPageOperations, numPageOperations, true);
   new Uint32Array(bytes.buffer, HEADER_BYTES, metadata.length).set(metadata);
   if (hiddenStates !== null) {
     new Float32Array(bytes.buffer, payloadOffset, hiddenStates.length).set(hiddenStates);
   }
-  view.setUint32(HEADER.checksum, frameChecksum(bytes, payloadOffset), true);
+  view.setUint32(HEADER.checksum, frameChecksum(bytes), true);
   return bytes;
 }
 
-/**
- * Covers everything in front of the hidden states but itself. The payload is left to TCP: a flipped page number
- * corrupts another sequence, a flipped activation only its own.
- */
-export function frameChecksum(bytes: Uint8Array, payloadOffset: number): number {
+/** Covers all of a frame but itself: a flipped page number corrupts another sequence, a flipped activation its own. */
+export function frameChecksum(bytes: Uint8Array): number {
   const beforeChecksum = crc32(bytes.subarray(0, HEADER.checksum));
-  return crc32(bytes.subarray(HEADER.checksum + WORD_BYTES, payloadOffset), beforeChecksum);
+  return crc32(bytes.subarray(HEADER.checksum + WORD_BYTES), beforeChecksum);
 }
+
+const NO_PARTS: FrameParts = {
+  numPageOperations: 0,
+  numSequences: 0,
+  metadata: new Uint32Array(0),
+  hiddenSize: 0,
+  stepId: 0,
+  hiddenStates: null,
+};
 
 function frameParts(frame: Frame, limits: FrameLimits): FrameParts {
   assert(Number.isSafeInteger(frame.epoch) && frame.epoch > 0, `${frame.epoch} is not an epoch`);
   switch (frame.kind) {
-    case 'step': {
-      const { hiddenSize, stepId, hiddenStates, sequences } = frame;
-      checkRows(hiddenStates, hiddenSize, limits);
-      const numTokens = sequences.reduce((sum, sequence) => sum + sequence.numTokens, 0);
-      assert(hiddenStates.length === numTokens * hiddenSize, 'a step carries one row of hidden states a token');
-      const metadata = sequenceWords(sequences, limits);
-      return { numSequences: sequences.length, metadata, hiddenSize, stepId, hiddenStates };
-    }
+    case 'step':
+      return stepParts(frame, limits);
     case 'result': {
-      const { hiddenSize, stepId, hiddenStates } = frame;
+      const { hiddenSize, stepId, hiddenStates, numPageOperations, missing } = frame;
       checkRows(hiddenStates, hiddenSize, limits);
-      return { numSequences: 0, metadata: new Uint32Array(0), hiddenSize, stepId, hiddenStates };
+      checkLimit('numPageOperations', numPageOperations, limits.pageOperationsMax);
+      const metadata = missingWords(missing, numPageOperations);
+      return { ...NO_PARTS, numPageOperations, metadata, hiddenSize, stepId, hiddenStates };
     }
     case 'hello':
-      return { numSequences: 0, metadata: helloWords(frame), hiddenSize: 0, stepId: 0, hiddenStates: null };
+      return { ...NO_PARTS, metadata: helloWords(frame) };
     case 'welcome':
-      return {
-        numSequences: 0,
-        metadata: Uint32Array.of(WELCOME_STATUSES.indexOf(frame.status)),
-        hiddenSize: 0,
-        stepId: 0,
-        hiddenStates: null,
-      };
+      return { ...NO_PARTS, metadata: Uint32Array.of(WELCOME_STATUSES.indexOf(frame.status)) };
     default:
       return frame satisfies never;
   }
+}
+
+function stepParts(frame: StepFrame, limits: FrameLimits): FrameParts {
+  const { hiddenSize, stepId, hiddenStates, pageOperations, missing, sequences } = frame;
+  checkRows(hiddenStates, hiddenSize, limits);
+  checkLimit('numPageOperations', pageOperations.length, limits.pageOperationsMax);
+  assert(pageOperations.length > 0 || sequences.length > 0, 'a step without anything to do');
+  const numTokens = sequences.reduce((sum, sequence) => sum + sequence.numTokens, 0);
+  assert(hiddenStates.length === numTokens * hiddenSize, 'a step carries one row of hidden states a token');
+  const parts = [
+    pageOperationWords(pageOperations),
+    missingWords(missing, pageOperations.length),
+    sequenceWords(sequences, limits),
+  ];
+  const metadata = new Uint32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    metadata.set(part, offset);
+    offset += part.length;
+  }
+  const [numPageOperations, numSequences] = [pageOperations.length, sequences.length];
+  return { numPageOperations, numSequences, metadata, hiddenSize, stepId, hiddenStates };
 }
 
 function checkRows(hiddenStates: Float32Array, hiddenSize: number, limits: FrameLimits): void {

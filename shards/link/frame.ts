@@ -1,7 +1,8 @@
 /** What crosses a link between two stages. `docs/protocol.md` draws the bytes. */
+import { PAGE_OPERATIONS_MAX, type PageOperation } from './page-operation.ts';
 
 /** Bump when any byte changes its meaning; a neighbour that speaks another version is refused at hello. */
-export const FRAME_VERSION = 1;
+export const FRAME_VERSION = 2;
 
 /** Reads `LMNF` in a hex dump. */
 export const FRAME_MAGIC = 0x464e4d4c;
@@ -25,7 +26,7 @@ export const HEADER = {
   numRows: 32,
   hiddenSize: 36,
   payloadOffset: 40,
-  reserved: 44,
+  numPageOperations: 44,
 } as const;
 
 /** Words in front of a sequence's page table and result rows. */
@@ -44,24 +45,32 @@ export interface FrameSequence {
   readonly resultRows: ArrayLike<number>;
 }
 
-/** A micro-batch on its way through the layers. */
+/** Page operations and a micro-batch, either of which may be empty, on their way through the stages. */
 export interface StepFrame {
   readonly kind: 'step';
   readonly epoch: number;
   /** Counts up from 1 inside an epoch, without gaps. */
   readonly stepId: number;
   readonly hiddenSize: number;
+  /** Carried out in order by every stage, before it computes the sequences. */
+  readonly pageOperations: readonly PageOperation[];
+  /** Which of them were to restore a page that some stage so far does not have; ascending. */
+  readonly missing: readonly number[];
   readonly sequences: readonly FrameSequence[];
   /** `[sum of numTokens, hiddenSize]`, in order of the sequences. */
   readonly hiddenStates: Float32Array<ArrayBuffer>;
 }
 
-/** What the last stage sends to the head: the wanted rows only. */
+/** What the last stage sends to the head: the wanted rows, and which pages are missing. */
 export interface ResultFrame {
   readonly kind: 'result';
   readonly epoch: number;
   readonly stepId: number;
   readonly hiddenSize: number;
+  /** Of the step. */
+  readonly numPageOperations: number;
+  /** Which of them were to restore a page that some stage does not have; ascending. */
+  readonly missing: readonly number[];
   /** `[sum of resultRows, hiddenSize]`. */
   readonly hiddenStates: Float32Array<ArrayBuffer>;
 }
@@ -100,6 +109,7 @@ export interface FrameLimits {
   /** Pages of one sequence: 131072 tokens. */
   readonly pagesPerSequenceMax: number;
   readonly hiddenSizeMax: number;
+  readonly pageOperationsMax: number;
 }
 
 export const FRAME_LIMITS: FrameLimits = {
@@ -108,6 +118,7 @@ export const FRAME_LIMITS: FrameLimits = {
   rowsMax: 2048,
   pagesPerSequenceMax: 8192,
   hiddenSizeMax: 16384,
+  pageOperationsMax: PAGE_OPERATIONS_MAX,
 };
 
 export type FrameErrorCode =
@@ -128,5 +139,12 @@ export class FrameError extends Error {
 export function checkLimit(name: string, count: number, max: number): void {
   if (count > max) {
     throw new FrameError('over_limit', `frame: ${name} is ${count}, at most ${max} are allowed`);
+  }
+}
+
+/** Throws `FrameError` unless what a receiver relies on holds. */
+export function checkFrame(condition: boolean, code: FrameErrorCode, message: string): asserts condition {
+  if (!condition) {
+    throw new FrameError(code, `frame: ${message}`);
   }
 }

@@ -11,3 +11,9 @@ export type PageOperation =
   | { readonly kind: 'save'; readonly page: number; readonly key: PageKey }
   /** Fills the page with what was saved under `key`. A stage that does not have it says so in the result. */
   | { readonly kind: 'restore'; readonly page: number; readonly key: PageKey };
+
+/**
+ * Operations of one step: 64 pages are 1024 tokens. Reading as many takes a stage some tens of milliseconds, about as long
+ * as a step does; a longer prefix takes several steps.
+ */
+export const PAGE_OPERATIONS_MAX = 64;

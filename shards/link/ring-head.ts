@@ -4,25 +4,32 @@
  */
 import type { ModelConfig } from '../../wasm/host/model-config.ts';
 import type { StageAssignment } from '../model/assignment.ts';
+import type { PageKey } from '../kv/page-key.ts';
 import type { RuntimeHost, RuntimeLease } from '../model/runtime-host.ts';
 import { assert } from '../../wasm/host/assert.ts';
 import type { AssetSource } from '../platform/assets.ts';
 import { randomId, withDeadline, type Clock, type Entropy, type Timer } from '../platform/clock.ts';
 import type { FrameLink, LinkConnector } from '../platform/link.ts';
+import type { PageStore } from '../platform/page-store.ts';
 import { describeError, err, ok, type Result } from '../result.ts';
 import { decodeFrame } from './decode-frame.ts';
 import { encodeFrame } from './encode-frame.ts';
-import type { FrameSequence } from './frame.ts';
 import { connectToNext, InboundLinks } from './handshake.ts';
+import { PAGE_OPERATIONS_MAX } from './page-operation.ts';
+import { PageOperator } from './page-operator.ts';
 import {
+  applyPageEdit,
+  PAGE_EDIT_KEYS_MAX,
   RING_TIMINGS,
   type OpenStageResult,
+  type PageEdit,
   type RingTimings,
   type StageControl,
   type StageFailure,
-  type StageOpened,
 } from './ring-protocol.ts';
+import { firstFailure, judgeLayers, unreachable } from './opening.ts';
 import { gatherRows } from './rows.ts';
+import { checkResult, type RingStep, type StepResult } from './ring-step.ts';
 
 export interface RingHeadOptions {
   readonly assignment: StageAssignment;
@@ -36,14 +43,9 @@ export interface RingHeadOptions {
   readonly connectNext: LinkConnector;
   readonly clock: Clock;
   readonly entropy: Entropy;
+  /** The head's part of the pages that last, and the index of all stages'. */
+  readonly pageStore: PageStore;
   readonly timings?: RingTimings;
-}
-
-/** One micro-batch. */
-export interface RingStep {
-  readonly sequences: readonly FrameSequence[];
-  /** Of all sequences, one after the other. */
-  readonly tokenIds: readonly number[];
 }
 
 export interface RingOpened {
@@ -52,9 +54,9 @@ export interface RingOpened {
 }
 
 interface PendingStep {
-  readonly numRows: number;
+  readonly step: RingStep;
   readonly deadline: Timer;
-  readonly resolve: (result: Result<Float32Array<ArrayBuffer>, StageFailure>) => void;
+  readonly resolve: (result: Result<StepResult, StageFailure>) => void;
 }
 
 interface OpenEpoch {
@@ -71,6 +73,7 @@ export class RingHead {
   readonly #options: RingHeadOptions;
   readonly #timings: RingTimings;
   readonly #inbound: InboundLinks;
+  readonly #pages: PageOperator;
   /** The epoch that is open or being opened. */
   #wantedEpoch: number | null = null;
   #open: OpenEpoch | null = null;
@@ -83,6 +86,7 @@ export class RingHead {
     assert(options.stages.length === stageCount - 1, 'a ring needs a control for every other stage');
     this.#options = options;
     this.#timings = options.timings ?? RING_TIMINGS;
+    this.#pages = new PageOperator(options.pageStore);
     this.#inbound = new InboundLinks({
       identity: options.assignment,
       clock: options.clock,
@@ -202,8 +206,7 @@ export class RingHead {
         contextLengthMax,
       });
     } catch (thrown) {
-      const message = `stage ${stageIndex} cannot be reached: ${describeError(thrown)}`;
-      return err({ code: 'link', retryable: true, message });
+      return err(unreachable(stageIndex, thrown));
     }
   }
 
@@ -216,57 +219,100 @@ export class RingHead {
     if (assignment.stageCount > 1 && !this.#inbound.has(epoch)) {
       return { code: 'link', retryable: true, message: 'the last stage is not linked to the head' };
     }
-    let layerEnd = assignment.layerEnd;
-    for (const [i, result] of opened.entries()) {
-      const range = (result as { readonly value: StageOpened }).value;
-      if (range.layerStart !== layerEnd) {
-        const message = `stage ${i + 1} starts at layer ${range.layerStart}, the stage before ends at ${layerEnd}`;
-        return { code: 'wrong_assignment', retryable: false, message };
+    return judgeLayers(assignment.layerEnd, opened);
+  }
+
+  /** Whether the head has the page, and so presumably the other stages. */
+  hasStored(key: PageKey): boolean {
+    return this.#pages.has(key);
+  }
+
+  /** Changes what all stages keep; the ring need not be open. Steps under way may still save. */
+  async editPages(edit: PageEdit): Promise<Result<null, StageFailure>> {
+    const numKeys = edit.kind === 'deleteTenant' ? 0 : edit.keys.length;
+    assert(numKeys <= PAGE_EDIT_KEYS_MAX, `an edit of ${numKeys} pages, at most ${PAGE_EDIT_KEYS_MAX} go in one`);
+    this.#pages.flush();
+    applyPageEdit(this.#options.pageStore, edit);
+    const edited = await Promise.allSettled(this.#options.stages.map((stage) => stage.editPages(edit)));
+    for (const [i, result] of edited.entries()) {
+      if (result.status === 'rejected') {
+        return err(unreachable(i + 1, result.reason));
       }
-      layerEnd = range.layerEnd;
     }
-    return null;
+    return ok(null);
   }
 
   /**
-   * Sends a micro-batch through all layers.
-   * @returns the wanted rows after the last layer, `[sum of resultRows, hiddenSize]`; or why the epoch ended, in which
-   * case the pages of its sequences hold nothing that may be relied on.
+   * Sends page operations and a micro-batch round the ring.
+   * @returns what came back; or why the epoch ended, in which case the pages of its sequences hold nothing that may be
+   * relied on.
    */
-  submit(step: RingStep): Promise<Result<Float32Array<ArrayBuffer>, StageFailure>> {
+  submit(step: RingStep): Promise<Result<StepResult, StageFailure>> {
+    const numOperations = step.pageOperations.length;
+    assert(
+      numOperations <= PAGE_OPERATIONS_MAX,
+      `${numOperations} page operations, at most ${PAGE_OPERATIONS_MAX} go in a step`,
+    );
+    assert(numOperations + step.sequences.length > 0, 'a step without anything to do');
     const open = this.#open;
     if (open === null) {
       return Promise.resolve(err(this.#closeReason));
     }
-    const { runtime, config } = open.lease;
-    const { hiddenSize } = config;
-    const { sequences, tokenIds } = step;
-    const numRows = sequences.reduce((sum, sequence) => sum + sequence.resultRows.length, 0);
-    let frame: Uint8Array<ArrayBuffer>;
     const stepId = ++open.lastStepId;
     try {
       this.#options.host.touch(this.#options.owner);
-      runtime.embed(tokenIds);
-      runtime.forward(sequences);
-      if (open.outbound === null) {
-        return Promise.resolve(ok(gatherRows(runtime.hiddenStates, hiddenSize, sequences)));
+      const missing = this.#compute(open.lease, step);
+      const { runtime, config } = open.lease;
+      const { hiddenSize } = config;
+      const { sequences, pageOperations, tokenIds } = step;
+      const { epoch, outbound } = open;
+      if (outbound === null) {
+        return Promise.resolve(ok({ rows: gatherRows(runtime.hiddenStates, hiddenSize, sequences), missing }));
       }
       const hiddenStates = runtime.hiddenStates.subarray(0, tokenIds.length * hiddenSize);
-      frame = encodeFrame({ kind: 'step', epoch: open.epoch, stepId, hiddenSize, sequences, hiddenStates });
+      const frame = encodeFrame({
+        kind: 'step',
+        epoch,
+        stepId,
+        hiddenSize,
+        pageOperations,
+        missing,
+        sequences,
+        hiddenStates,
+      });
+      const result = this.#awaitResult(open, stepId, step);
+      outbound.send(frame);
+      return result;
     } catch (thrown) {
       const message = `the head failed: ${describeError(thrown)}`;
       const failure: StageFailure = { code: 'crashed', retryable: true, message };
       this.#fail(failure);
       return Promise.resolve(err(failure));
+    } finally {
+      if (step.pageOperations.length > 0) {
+        // When the frame has left.
+        void this.#options.clock.yieldToEvents().then(() => this.#pages.flush());
+      }
     }
-    const { outbound } = open;
+  }
+
+  /** The head's part of a step. @returns the operations whose page it does not have */
+  #compute({ runtime }: RuntimeLease, { pageOperations, sequences, tokenIds }: RingStep): number[] {
+    const missing = this.#pages.run(runtime, pageOperations);
+    if (sequences.length > 0) {
+      runtime.embed(tokenIds);
+      runtime.forward(sequences);
+    }
+    return missing;
+  }
+
+  #awaitResult(open: OpenEpoch, stepId: number, step: RingStep): Promise<Result<StepResult, StageFailure>> {
     return new Promise((resolve) => {
       const deadline = this.#options.clock.startTimer(this.#timings.stepDeadlineMs, () => {
         const message = `step ${stepId} did not come back within ${this.#timings.stepDeadlineMs} ms`;
         this.#fail({ code: 'deadline', retryable: true, message });
       });
-      open.pendingSteps.set(stepId, { numRows, deadline, resolve });
-      outbound.send(frame);
+      open.pendingSteps.set(stepId, { step, deadline, resolve });
     });
   }
 
@@ -304,11 +350,10 @@ export class RingHead {
         // A result that was delivered twice.
         return;
       }
-      const expected = pending.numRows * open.lease.config.hiddenSize;
-      assert(frame.hiddenStates.length === expected, `step ${frame.stepId} came back with another number of rows`);
+      checkResult(frame, pending.step, open.lease.config.hiddenSize);
       open.pendingSteps.delete(frame.stepId);
       pending.deadline.cancel();
-      pending.resolve(ok(frame.hiddenStates));
+      pending.resolve(ok({ rows: frame.hiddenStates, missing: frame.missing }));
     } catch (thrown) {
       this.#fail({ code: 'crashed', retryable: true, message: `bad result: ${describeError(thrown)}` });
     }
@@ -334,15 +379,4 @@ export class RingHead {
       pending.resolve(err(failure));
     }
   }
-}
-
-function firstFailure(results: readonly Result<unknown, StageFailure>[]): StageFailure | null {
-  let first: StageFailure | null = null;
-  for (const result of results) {
-    // A failure that will not go away by itself says more than the broken links that it causes.
-    if (!result.ok && (first === null || (first.retryable && !result.error.retryable))) {
-      first = result.error;
-    }
-  }
-  return first;
 }

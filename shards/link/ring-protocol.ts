@@ -1,4 +1,6 @@
 /** What the stages of a ring ask of each other outside of frames, and how long they wait. `docs/protocol.md` tells it whole. */
+import type { PageKey } from '../kv/page-key.ts';
+import type { PageStore } from '../platform/page-store.ts';
 import type { Result } from '../result.ts';
 
 /** The head tells every other stage, by RPC, to take part in a new epoch. */
@@ -45,10 +47,36 @@ export interface StageFailure {
 
 export type OpenStageResult = Result<StageOpened, StageFailure>;
 
+/** A change of what the stages keep, outside of steps. */
+export type PageEdit =
+  /** Keeps pages until then, whatever the budget says about others; null lets go of them. */
+  | { readonly kind: 'pin'; readonly keys: readonly PageKey[]; readonly untilMs: number | null }
+  | { readonly kind: 'delete'; readonly keys: readonly PageKey[] }
+  /** @see tenantKey */
+  | { readonly kind: 'deleteTenant'; readonly tenant: string };
+
+/** Keys in one edit: the pages of the longest sequence that a frame can describe. */
+export const PAGE_EDIT_KEYS_MAX = 8192;
+
 /** Another stage as the head sees it: a Durable Object stub when deployed. */
 export interface StageControl {
   /** Rejects only when the stage cannot be reached. */
   openStage(request: OpenStageRequest): Promise<OpenStageResult>;
+  /** Edits the stage's store, whether or not it is open. Rejects only when the stage cannot be reached. */
+  editPages(edit: PageEdit): Promise<void>;
+}
+
+export function applyPageEdit(store: PageStore, edit: PageEdit): void {
+  switch (edit.kind) {
+    case 'pin':
+      return store.pin(edit.keys, edit.untilMs);
+    case 'delete':
+      return store.delete(edit.keys);
+    case 'deleteTenant':
+      return store.deleteTenant(edit.tenant);
+    default:
+      edit satisfies never;
+  }
 }
 
 export interface RingTimings {

@@ -4,18 +4,23 @@ import type { StageAssignment } from '../model/assignment.ts';
 import type { AssetSource } from '../platform/assets.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { FrameLink, LinkConnector } from '../platform/link.ts';
+import type { PageStore } from '../platform/page-store.ts';
 import { describeError, err, ok, type Result } from '../result.ts';
 import { decodeFrame } from './decode-frame.ts';
 import { encodeFrame } from './encode-frame.ts';
 import { FrameError, type StepFrame } from './frame.ts';
 import { connectToNext, InboundLinks } from './handshake.ts';
+import { PageOperator, unionOf } from './page-operator.ts';
 import { releaseFrame } from './release-frame.ts';
 import { gatherRows } from './rows.ts';
 import {
+  applyPageEdit,
   RING_TIMINGS,
   type OpenStageRequest,
   type OpenStageResult,
+  type PageEdit,
   type RingTimings,
+  type StageControl,
   type StageFailure,
 } from './ring-protocol.ts';
 
@@ -27,6 +32,8 @@ export interface StageNodeOptions {
   readonly assets: AssetSource;
   readonly connectNext: LinkConnector;
   readonly clock: Clock;
+  /** This stage's part of the pages that last. */
+  readonly pageStore: PageStore;
   readonly timings?: RingTimings;
 }
 
@@ -40,10 +47,11 @@ interface ActiveEpoch {
   idleTimer: Timer | null;
 }
 
-export class StageNode {
+export class StageNode implements StageControl {
   readonly #options: StageNodeOptions;
   readonly #timings: RingTimings;
   readonly #inbound: InboundLinks;
+  readonly #pages: PageOperator;
   /** The epoch of the head's latest open call, whether or not it is active yet. */
   #wantedEpoch: number | null = null;
   #active: ActiveEpoch | null = null;
@@ -52,6 +60,7 @@ export class StageNode {
   constructor(options: StageNodeOptions) {
     this.#options = options;
     this.#timings = options.timings ?? RING_TIMINGS;
+    this.#pages = new PageOperator(options.pageStore);
     this.#inbound = new InboundLinks({
       identity: options.assignment,
       clock: options.clock,
@@ -118,6 +127,13 @@ export class StageNode {
     return ok({ layerStart, layerEnd, kvGeneration: lease.kvGeneration });
   }
 
+  editPages(edit: PageEdit): Promise<void> {
+    // Nothing that was saved before may come to the store after.
+    this.#pages.flush();
+    applyPageEdit(this.#options.pageStore, edit);
+    return Promise.resolve();
+  }
+
   /** Gives back what a failed or overtaken opening had taken, and says why it failed. */
   #abandonOpening(
     epoch: number,
@@ -159,6 +175,9 @@ export class StageNode {
       }
       active.lastStepId = frame.stepId;
       active.outbound.send(this.#runStep(active.lease, frame));
+      if (frame.pageOperations.length > 0) {
+        void this.#options.clock.yieldToEvents().then(() => this.#pages.flush());
+      }
     } catch (thrown) {
       this.#leave(epoch, `stage ${this.#options.assignment.stageIndex} failed: ${describeError(thrown)}`);
     }
@@ -171,15 +190,19 @@ export class StageNode {
     const { hiddenSize } = runtime.options.config;
     checkStep(frame, assignment, hiddenSize);
     host.touch(owner);
-    runtime.hiddenStates.set(frame.hiddenStates);
-    runtime.forward(frame.sequences);
-    const { epoch, stepId, sequences } = frame;
+    const { epoch, stepId, sequences, pageOperations } = frame;
+    const missing = unionOf(frame.missing, this.#pages.run(runtime, pageOperations));
+    if (sequences.length > 0) {
+      runtime.hiddenStates.set(frame.hiddenStates);
+      runtime.forward(sequences);
+    }
     if (assignment.stageIndex === assignment.stageCount - 1) {
       const hiddenStates = gatherRows(runtime.hiddenStates, hiddenSize, sequences);
-      return encodeFrame({ kind: 'result', epoch, stepId, hiddenSize, hiddenStates });
+      const numPageOperations = pageOperations.length;
+      return encodeFrame({ kind: 'result', epoch, stepId, hiddenSize, numPageOperations, missing, hiddenStates });
     }
     const hiddenStates = runtime.hiddenStates.subarray(0, frame.hiddenStates.length);
-    return encodeFrame({ kind: 'step', epoch, stepId, hiddenSize, sequences, hiddenStates });
+    return encodeFrame({ kind: 'step', epoch, stepId, hiddenSize, pageOperations, missing, sequences, hiddenStates });
   }
 
   /** Ends an epoch by closing both links, which ends it for the whole ring. */
@@ -235,6 +258,11 @@ function checkStep(frame: StepFrame, assignment: StageAssignment, hiddenSize: nu
   const reject = (message: string): never => {
     throw new FrameError('bad_field', `step ${frame.stepId}: ${message}`);
   };
+  const checkPage = (page: number): void => {
+    if (page >= assignment.numPages) {
+      reject(`page ${page} of ${assignment.numPages}`);
+    }
+  };
   if (frame.hiddenSize !== hiddenSize) {
     reject(`hiddenSize ${frame.hiddenSize}, the model has ${hiddenSize}`);
   }
@@ -246,9 +274,11 @@ function checkStep(frame: StepFrame, assignment: StageAssignment, hiddenSize: nu
       reject(`a sequence is longer than ${assignment.contextLengthMax} tokens`);
     }
     for (let i = 0; i < pageTable.length; i++) {
-      if ((pageTable[i] as number) >= assignment.numPages) {
-        reject(`page ${pageTable[i]} of ${assignment.numPages}`);
-      }
+      checkPage(pageTable[i] as number);
     }
+  }
+  for (const operation of frame.pageOperations) {
+    checkPage(operation.page);
+    checkPage(operation.kind === 'copy' ? operation.sourcePage : operation.page);
   }
 }

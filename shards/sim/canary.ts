@@ -38,8 +38,7 @@ export function spoilRequest(canary: Canary | null, request: GenerateRequest): G
 export function spoilFrame(canary: Canary | null, frame: Uint8Array<ArrayBuffer>): void {
   if (canary === 'checksum_ignored') {
     const view = new DataView(frame.buffer);
-    const payloadOffset = Math.min(frame.length, view.getUint32(HEADER.payloadOffset, true));
-    view.setUint32(HEADER.checksum, frameChecksum(frame, payloadOffset), true);
+    view.setUint32(HEADER.checksum, frameChecksum(frame), true);
   }
 }
 

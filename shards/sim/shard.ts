@@ -9,6 +9,7 @@ import { RuntimeHost } from '../model/runtime-host.ts';
 import type { AssetSource } from '../platform/assets.ts';
 import type { Entropy } from '../platform/clock.ts';
 import type { FrameLink, LinkConnector } from '../platform/link.ts';
+import { MemoryPageStore } from '../platform/memory-page-store.ts';
 import type { Canary } from './canary.ts';
 import { SimDisk } from './disk.ts';
 import type { EventQueue } from './event-queue.ts';
@@ -149,6 +150,7 @@ export class SimShard {
       assets,
       connectNext: this.#connector(process),
       clock: process,
+      pageStore: new MemoryPageStore({ clock: process }),
     };
     if (this.stageIndex > 0) {
       return { kind: 'stage', node: new StageNode(shared) };
@@ -176,20 +178,22 @@ export class SimShard {
 
   #controlOf(process: SimProcess, shard: SimShard): StageControl {
     const { network } = this.#options;
-    return {
-      openStage: (request) => {
-        const object = shard.object;
-        if (object === null) {
-          return Promise.reject(new Error(`${shard.name} is down`));
+    const call = async <T>(what: string, run: (node: StageNode) => Promise<T>): Promise<T> => {
+      const object = shard.object;
+      if (object === null) {
+        throw new Error(`${shard.name} is down`);
+      }
+      return network.call(process, object.process, what, async () => {
+        const { role } = object;
+        if (role.kind !== 'stage') {
+          throw new Error(`${shard.name} is a head`);
         }
-        return network.call(process, object.process, 'openStage', async () => {
-          const { role } = object;
-          if (role.kind !== 'stage') {
-            throw new Error(`${shard.name} is a head`);
-          }
-          return structuredClone(await role.node.openStage(structuredClone(request)));
-        });
-      },
+        return structuredClone(await run(role.node));
+      });
+    };
+    return {
+      openStage: (request) => call('openStage', (node) => node.openStage(structuredClone(request))),
+      editPages: (edit) => call('editPages', (node) => node.editPages(structuredClone(edit))),
     };
   }
 }

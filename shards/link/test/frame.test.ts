@@ -1,9 +1,11 @@
+import { crc32 as zlibCrc32 } from 'node:zlib';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { pagesForTokens } from '../../kv/page-table.ts';
 import { crc32 } from '../crc32.ts';
 import { decodeFrame } from '../decode-frame.ts';
 import { encodeFrame, frameChecksum } from '../encode-frame.ts';
+import type { PageOperation } from '../page-operation.ts';
 import {
   FRAME_LIMITS,
   FRAME_VERSION,
@@ -42,18 +44,33 @@ const sequenceArbitrary = fc
     resultRows: Uint32Array.from([0, 1, 2, 3, 4, 5].filter((row) => row < sequence.numTokens && wanted[row])),
   }));
 
+const keyPartArbitrary = fc
+  .uint8Array({ minLength: 16, maxLength: 16 })
+  .map((bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(''));
+const keyArbitrary = fc.record({ tenant: keyPartArbitrary, hash: keyPartArbitrary });
+const operationArbitrary: fc.Arbitrary<PageOperation> = fc.oneof(
+  fc.record({ kind: fc.constant('copy' as const), page: u32, sourcePage: u32 }),
+  fc.record({ kind: fc.constant('save' as const), page: u32, key: keyArbitrary }),
+  fc.record({ kind: fc.constant('restore' as const), page: u32, key: keyArbitrary }),
+);
+
 const stepArbitrary: fc.Arbitrary<Frame> = fc
   .record({
     epoch: epochArbitrary,
     stepId: u32,
-    sequences: fc.array(sequenceArbitrary, { minLength: 1, maxLength: 4 }),
+    pageOperations: fc.array(operationArbitrary, { maxLength: 40 }),
+    lost: fc.array(fc.boolean(), { minLength: 40, maxLength: 40 }),
+    sequences: fc.array(sequenceArbitrary, { maxLength: 4 }),
   })
-  .chain(({ epoch, stepId, sequences }) =>
+  .filter(({ pageOperations, sequences }) => pageOperations.length + sequences.length > 0)
+  .chain(({ epoch, stepId, pageOperations, lost, sequences }) =>
     rowsArbitrary(sequences.reduce((sum, { numTokens }) => sum + numTokens, 0)).map((hiddenStates) => ({
       kind: 'step' as const,
       epoch,
       stepId,
       hiddenSize: HIDDEN_SIZE,
+      pageOperations,
+      missing: [...pageOperations.keys()].filter((i) => lost[i] === true && pageOperations[i]?.kind === 'restore'),
       sequences,
       hiddenStates,
     })),
@@ -62,7 +79,17 @@ const stepArbitrary: fc.Arbitrary<Frame> = fc
 const frameArbitrary: fc.Arbitrary<Frame> = fc.oneof(
   stepArbitrary,
   fc
-    .record({ epoch: epochArbitrary, stepId: u32, hiddenStates: fc.nat({ max: 5 }).chain(rowsArbitrary) })
+    .record({
+      epoch: epochArbitrary,
+      stepId: u32,
+      hiddenStates: fc.nat({ max: 5 }).chain(rowsArbitrary),
+      numPageOperations: fc.nat({ max: FRAME_LIMITS.pageOperationsMax }),
+    })
+    .chain((fields) =>
+      fc
+        .subarray([...Array.from({ length: fields.numPageOperations }).keys()])
+        .map((missing) => ({ ...fields, missing })),
+    )
     .map((fields) => ({ kind: 'result' as const, hiddenSize: HIDDEN_SIZE, ...fields })),
   fc
     .record({
@@ -89,6 +116,8 @@ function step(numSequences: number, numPages = 1, numTokens = 1): StepFrame {
     epoch: 1,
     stepId: 1,
     hiddenSize: HIDDEN_SIZE,
+    pageOperations: [],
+    missing: [],
     sequences: Array.from({ length: numSequences }, (_, sequenceId) => ({
       sequenceId,
       startPosition: 0,
@@ -105,8 +134,7 @@ function forge(bytes: Uint8Array<ArrayBuffer>, change: (view: DataView<ArrayBuff
   const forged = bytes.slice();
   const view = new DataView(forged.buffer);
   change(view);
-  const payloadOffset = Math.min(view.getUint32(HEADER.payloadOffset, true), forged.byteLength);
-  view.setUint32(HEADER.checksum, frameChecksum(forged, payloadOffset), true);
+  view.setUint32(HEADER.checksum, frameChecksum(forged), true);
   return forged;
 }
 
@@ -151,10 +179,9 @@ describe('frames', () => {
     expect(codeOf(longer)).toBe('bad_length');
   });
 
-  it('are refused for every flipped bit in front of the hidden states', () => {
+  it('are refused for every flipped bit, hidden states included', () => {
     const bytes = encodeFrame(step(2));
-    const payloadOffset = new DataView(bytes.buffer).getUint32(HEADER.payloadOffset, true);
-    for (let bit = 0; bit < payloadOffset * 8; bit++) {
+    for (let bit = 0; bit < bytes.byteLength * 8; bit++) {
       const flipped = bytes.slice();
       flipped[bit >> 3] = Number(flipped[bit >> 3]) ^ (1 << (bit & 7));
       expect(codeOf(flipped)).not.toBe('decoded');
@@ -214,6 +241,71 @@ describe('frames', () => {
   });
 });
 
+describe('page operations', () => {
+  const KEY = { tenant: '01'.repeat(16), hash: 'ef'.repeat(16) };
+  const operations: readonly PageOperation[] = [
+    { kind: 'copy', page: 7, sourcePage: 8 },
+    { kind: 'save', page: 9, key: KEY },
+    { kind: 'restore', page: 10, key: KEY },
+  ];
+  const withOperations = (pageOperations: readonly PageOperation[], missing: readonly number[] = []): StepFrame => ({
+    ...step(0),
+    pageOperations,
+    missing,
+  });
+  const METADATA = 48;
+
+  it('make a step of their own', () => {
+    const frame = withOperations(operations, [2]);
+    expect(decodeFrame(encodeFrame(frame))).toEqual(frame);
+  });
+
+  it('are refused when a step has neither them nor sequences', () => {
+    const bytes = encodeFrame({
+      ...step(1),
+      sequences: [],
+      hiddenStates: new Float32Array(0),
+      pageOperations: operations,
+    });
+    expect(codeOf(bytes)).toBe('decoded');
+    const result = encodeFrame({ ...step(0), kind: 'result', numPageOperations: 0, missing: [] });
+    expect(codeOf(forge(result, (view) => view.setUint16(HEADER.kind, 1, true)))).toBe('bad_field');
+  });
+
+  it.each([
+    ['is of an unknown kind', METADATA, 4, 'bad_field'],
+    ['is of kind 0', METADATA, 0, 'bad_field'],
+    ['is announced and not there', HEADER.numPageOperations, 9, 'truncated'],
+    ['are more than allowed', HEADER.numPageOperations, FRAME_LIMITS.pageOperationsMax + 1, 'over_limit'],
+    ['copies and is missing', METADATA + 4 * (3 + 10 + 10), 0b001, 'bad_field'],
+    ['saves and is missing', METADATA + 4 * (3 + 10 + 10), 0b010, 'bad_field'],
+    ['does not exist and is missing', METADATA + 4 * (3 + 10 + 10), 0b1000, 'bad_field'],
+  ] as const)('are refused when one %s', (_name, offset, value, code) => {
+    const bytes = encodeFrame(withOperations(operations));
+    expect(codeOf(forge(bytes, (view) => view.setUint32(offset, value, true)))).toBe(code);
+  });
+
+  it('are refused when the last one is cut off', () => {
+    const bytes = encodeFrame(withOperations(operations.slice(0, 1)));
+    expect(codeOf(forge(bytes, (view) => view.setUint32(METADATA, 3, true)))).toBe('truncated');
+  });
+
+  it('that do not exist are not missing in a result', () => {
+    const bytes = encodeFrame({ ...step(0), kind: 'result', numPageOperations: 2, missing: [1] });
+    expect(codeOf(forge(bytes, (view) => view.setUint32(METADATA, 0b100, true)))).toBe('bad_field');
+    expect(codeOf(forge(bytes, (view) => view.setUint32(HEADER.numPageOperations, 1, true)))).toBe('bad_field');
+  });
+
+  it('are as many as agreed, and no more', () => {
+    const many = (count: number): StepFrame =>
+      withOperations(Array.from({ length: count }, (_, page) => ({ kind: 'save', page, key: KEY })));
+    const limits: FrameLimits = { ...FRAME_LIMITS, pageOperationsMax: 5 };
+    expect(decodeFrame(encodeFrame(many(5), limits), limits)).toEqual(many(5));
+    expect(() => encodeFrame(many(6), limits)).toThrow(FrameError);
+    expect(codeOf(encodeFrame(many(6)), limits)).toBe('over_limit');
+  });
+});
+
 describe('frame limits', () => {
   const limits: FrameLimits = { ...FRAME_LIMITS, sequencesMax: 3, rowsMax: 6, pagesPerSequenceMax: 4 };
   const cases: readonly (readonly [keyof FrameLimits, StepFrame, StepFrame])[] = [
@@ -240,6 +332,15 @@ describe('frame limits', () => {
 });
 
 describe('crc32', () => {
+  it('is the same for all lengths and alignments as in zlib', () => {
+    const bytes = Uint8Array.from({ length: 64 }, (_, i) => (i * 151 + 7) & 0xff);
+    for (let start = 0; start < 9; start++) {
+      for (let end = start; end <= bytes.length; end++) {
+        expect(crc32(bytes.subarray(start, end))).toBe(zlibCrc32(bytes.subarray(start, end)));
+      }
+    }
+  });
+
   it('gives the check value of the standard, also in pieces', () => {
     const bytes = new TextEncoder().encode('123456789');
     expect(crc32(bytes)).toBe(0xcbf43926);

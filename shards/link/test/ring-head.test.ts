@@ -4,6 +4,7 @@ import { loadKernels } from '../../../wasm/build.ts';
 import { createStageRuntime } from '../../../wasm/host/stage-runtime.ts';
 import type { StageAssignment } from '../../model/assignment.ts';
 import { RuntimeHost } from '../../model/runtime-host.ts';
+import { MemoryPageStore } from '../../platform/memory-page-store.ts';
 import { systemClock, systemEntropy } from '../../platform/system.ts';
 import { tinyRings } from '../../test/tiny-ring.ts';
 import { RingHead } from '../ring-head.ts';
@@ -29,6 +30,7 @@ function createHeads(): [RingHead, RingHead] {
       connectNext: () => Promise.reject(new Error('a ring of one has no successor')),
       clock: systemClock,
       entropy: systemEntropy,
+      pageStore: new MemoryPageStore({ clock: systemClock }),
     });
   return [createHead('a'), createHead('b')];
 }
@@ -60,15 +62,16 @@ describe('a ring that is closed', () => {
   it('refuses steps and logits', async () => {
     const [head] = createHeads();
     const step = {
+      pageOperations: [],
       sequences: [{ sequenceId: 1, startPosition: 0, numTokens: 1, pageTable: [0], resultRows: [0] }],
       tokenIds: [5],
     };
     expect(await head.submit(step)).toMatchObject({ ok: false, error: { code: 'superseded' } });
     expect(head.logits(new Float32Array(64))).toBeNull();
     await head.open();
-    const rows = await head.submit(step);
-    expect(rows.ok && rows.value.length).toBe(64);
-    expect(rows.ok && head.logits(rows.value)?.length).toBeGreaterThan(0);
+    const result = await head.submit(step);
+    expect(result.ok && result.value.rows.length).toBe(64);
+    expect(result.ok && head.logits(result.value.rows)?.length).toBeGreaterThan(0);
     head.close('done');
     expect(await head.submit(step)).toMatchObject({ ok: false, error: { message: 'done' } });
   });

@@ -6,6 +6,7 @@ import type { StageAssignment } from '../../model/assignment.ts';
 import { RuntimeHost } from '../../model/runtime-host.ts';
 import type { FrameLink } from '../../platform/link.ts';
 import { createLocalLinkPair } from '../../platform/local/local-link.ts';
+import { MemoryPageStore } from '../../platform/memory-page-store.ts';
 import { systemClock, systemEntropy } from '../../platform/system.ts';
 import { tinyRings } from '../../test/tiny-ring.ts';
 import { decodeFrame } from '../decode-frame.ts';
@@ -60,6 +61,7 @@ function createNode(timings: Partial<RingTimings> = {}): Fixture {
       return Promise.resolve(near);
     },
     clock: systemClock,
+    pageStore: new MemoryPageStore({ clock: systemClock }),
     timings: { ...RING_TIMINGS, ...timings },
   });
   return { node, next };
@@ -99,6 +101,8 @@ function step(stepId: number, overrides: Partial<StepFrame> = {}): Uint8Array<Ar
     epoch: 1,
     stepId,
     hiddenSize: HIDDEN_SIZE,
+    pageOperations: [],
+    missing: [],
     sequences: [{ sequenceId: 1, startPosition: 0, numTokens: 2, pageTable: [3], resultRows: [1] }],
     hiddenStates: Float32Array.from({ length: 2 * HIDDEN_SIZE }, (_, i) => Math.sin(i)),
     ...overrides,
@@ -282,7 +286,18 @@ describe('a step', () => {
       step(1, { sequences: [{ ...sequence, startPosition: 511, pageTable: Array.from({ length: 33 }, () => 0) }] }),
     ],
     ['says another epoch than its link', step(1, { epoch: 2 })],
-    ['is a result', encodeFrame({ kind: 'result', epoch: 1, stepId: 1, hiddenSize: HIDDEN_SIZE, hiddenStates })],
+    [
+      'is a result',
+      encodeFrame({
+        kind: 'result',
+        epoch: 1,
+        stepId: 1,
+        hiddenSize: HIDDEN_SIZE,
+        numPageOperations: 0,
+        missing: [],
+        hiddenStates,
+      }),
+    ],
     ['is no frame', new Uint8Array(64)],
   ])('that %s ends the epoch on both sides', async (_name, bytes) => {
     const { node, previous, following } = await openNode();

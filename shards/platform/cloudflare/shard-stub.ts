@@ -1,5 +1,5 @@
 /** The other stages of a ring, behind their Durable Object stubs. */
-import type { OpenStageRequest, OpenStageResult, StageControl } from '../../link/ring-protocol.ts';
+import type { OpenStageRequest, OpenStageResult, PageEdit, StageControl } from '../../link/ring-protocol.ts';
 import type { LinkConnector } from '../link.ts';
 import { WebSocketLink } from './websocket-link.ts';
 
@@ -11,13 +11,17 @@ export interface ShardStub {
   fetch(url: string, init: { readonly headers: Readonly<Record<string, string>> }): Promise<Response>;
   /** @param replica name of the caller's object, and of the callee's */
   openStage(request: OpenStageRequest, replica: string): Promise<OpenStageResult>;
+  editPages(edit: PageEdit): Promise<void>;
 }
 
 /** Finds a stage's object. A stub is of no use after an exception, so each call takes a new one. */
 export type FindShard = () => ShardStub;
 
 export function shardControl(findShard: FindShard, findReplica: () => string): StageControl {
-  return { openStage: (request) => findShard().openStage(request, findReplica()) };
+  return {
+    openStage: (request) => findShard().openStage(request, findReplica()),
+    editPages: (edit) => findShard().editPages(edit),
+  };
 }
 
 export function shardConnector(findShard: FindShard): LinkConnector {

@@ -1,4 +1,5 @@
 /** A whole ring inside one process, for tests, evaluation and measurements: the deployed code on local links. */
+import { assert } from '../../../wasm/host/assert.ts';
 import { createStageRuntime, PAGE_SIZE_TOKENS } from '../../../wasm/host/stage-runtime.ts';
 import type { StageRuntime, StageRuntimeOptions } from '../../../wasm/host/stage-runtime.ts';
 import { HeadEngine } from '../../engine/engine.ts';
@@ -15,6 +16,8 @@ import { sha256Hex } from '../../model/weight-loader.ts';
 import { readAsset, type AssetSource } from '../assets.ts';
 import type { Clock, Entropy } from '../clock.ts';
 import type { FrameLink, LinkConnector } from '../link.ts';
+import { MemoryPageStore } from '../memory-page-store.ts';
+import type { PageStore } from '../page-store.ts';
 import { systemClock, systemEntropy } from '../system.ts';
 import { createLocalLinkPair } from './local-link.ts';
 
@@ -38,6 +41,8 @@ export interface LocalEngineOptions {
   readonly clock?: Clock;
   readonly entropy?: Entropy;
   readonly createRuntime?: (options: StageRuntimeOptions) => StageRuntime;
+  /** What each stage keeps pages in, one for each; default: memory of their own. */
+  readonly pageStores?: readonly PageStore[];
   /** Sees every link that a stage opens, and may put another one, a faulty one say, in its place. */
   readonly wrapLink?: (link: FrameLink, fromStageIndex: number) => FrameLink;
 }
@@ -51,6 +56,8 @@ export interface LocalEngine {
   /** Stages 1, 2, … */
   readonly stages: readonly StageNode[];
   readonly assignments: readonly StageAssignment[];
+  /** Of all stages. */
+  readonly pageStores: readonly PageStore[];
 }
 
 const NUM_TOKENS_MAX_DEFAULT = 64;
@@ -70,6 +77,8 @@ export async function createLocalEngine(options: LocalEngineOptions): Promise<Lo
     options.createRuntime ?? ((runtimeOptions: StageRuntimeOptions) => createStageRuntime(kernels, runtimeOptions));
   const assignments = await assignStages(options);
   const hosts = assignments.map((assignment) => new RuntimeHost({ assignment, createRuntime, clock, entropy }));
+  const pageStores = options.pageStores ?? assignments.map(() => new MemoryPageStore({ clock }));
+  assert(pageStores.length === assignments.length, 'each stage has a store of its own');
   const acceptors: ((link: FrameLink) => void)[] = [];
   const connectorFrom =
     (stageIndex: number): LinkConnector =>
@@ -87,6 +96,7 @@ export async function createLocalEngine(options: LocalEngineOptions): Promise<Lo
         assets,
         connectNext: connectorFrom(i + 1),
         clock,
+        pageStore: pageStores[i + 1] as PageStore,
         timings,
       }),
   );
@@ -99,6 +109,7 @@ export async function createLocalEngine(options: LocalEngineOptions): Promise<Lo
     connectNext: connectorFrom(0),
     clock,
     entropy,
+    pageStore: pageStores[0] as PageStore,
     timings,
   });
   acceptors.push(
@@ -122,7 +133,7 @@ export async function createLocalEngine(options: LocalEngineOptions): Promise<Lo
     idleCloseMs: timings.idleCloseMs,
     ...(options.limits && { limits: options.limits }),
   });
-  return { engine, features, ring, headHost: hosts[0] as RuntimeHost, stages, assignments };
+  return { engine, features, ring, headHost: hosts[0] as RuntimeHost, stages, assignments, pageStores };
 }
 
 async function assignStages(options: LocalEngineOptions): Promise<StageAssignment[]> {
