@@ -71,7 +71,7 @@ function buildProgram(): Command {
     .option('--url <url>', 'base URL of the server (http://127.0.0.1:$PORT)')
     .option('--key <key>', 'API key', 'sk-local')
     .option('--model <name>', "model to ask for (the server's first)")
-    .option('--temperature <number>', 'how freely to choose words, 0 to 2; small models wander when it is high', '0.2')
+    .option('--temperature <number>', "how freely to choose words, 0 to 2 (the model's own)")
     .option('--system <text>', 'system message')
     .option('--message <text>', 'ask this one thing, print the answer and end')
     .action(async (flags: ChatFlags) => {

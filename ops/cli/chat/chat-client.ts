@@ -16,7 +16,8 @@ export interface ChatServer {
 /** What is asked of the model, whatever the message. */
 export interface ChatSettings {
   readonly model: string;
-  readonly temperature: number;
+  /** Absent: the model's own. */
+  readonly temperature?: number;
 }
 
 export type ChatEvent =

@@ -11,7 +11,7 @@ export interface ChatFlags {
   readonly url?: string;
   readonly key: string;
   readonly model?: string;
-  readonly temperature: string;
+  readonly temperature?: string;
   readonly system?: string;
   readonly message?: string;
 }
@@ -21,7 +21,10 @@ const EXIT_INTERRUPTED = 130;
 /** Highest temperature of the OpenAI API. */
 const TEMPERATURE_MAX = 2;
 
-function parseTemperature(text: string): number {
+function parseTemperature(text: string | undefined): number | undefined {
+  if (text === undefined) {
+    return undefined;
+  }
   const temperature = Number(text);
   if (text.trim() === '' || !(temperature >= 0 && temperature <= TEMPERATURE_MAX)) {
     throw new OperatorError('usage', `--temperature needs a number from 0 to ${TEMPERATURE_MAX}, not "${text}".`);
@@ -113,7 +116,7 @@ export async function chatCommand(flags: ChatFlags): Promise<void> {
   const model = flags.model ?? (await firstModel(server));
   const conversation = new Conversation({
     server,
-    settings: { model, temperature },
+    settings: { model, ...(temperature === undefined ? {} : { temperature }) },
     systemMessage: flags.system ?? null,
     write: (text) => void process.stdout.write(text),
     // Remarks would spoil an answer that is piped into another program.

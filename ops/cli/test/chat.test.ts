@@ -19,9 +19,20 @@ describe('lamina chat', () => {
     const { code, stdout, stderr } = await startLamina(['chat', '--url', server.url, '--message', 'Hi']).ended;
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'Hello wörld\n' });
     expect(stderr).toMatch(/^2 tokens · .*first after \d+ ms\n$/);
-    expect(server.requests).toMatchObject([
-      { model: 'first-model', temperature: 0.2, messages: [{ role: 'user', content: 'Hi' }] },
-    ]);
+    expect(server.requests).toMatchObject([{ model: 'first-model', messages: [{ role: 'user', content: 'Hi' }] }]);
+    // The model knows best, unless somebody says.
+    expect(server.requests[0]).not.toHaveProperty('temperature');
+  });
+
+  it('passes the temperature on that is asked for, and refuses one that is none', async () => {
+    const server = await serve();
+    const args = ['chat', '--url', server.url, '--message', 'Hi', '--temperature'];
+    expect((await startLamina([...args, '0.7']).ended).code).toBe(0);
+    expect(server.requests).toMatchObject([{ temperature: 0.7 }]);
+    expect(await startLamina([...args, '3']).ended).toMatchObject({
+      code: 2,
+      stderr: 'error --temperature needs a number from 0 to 2, not "3".\n',
+    });
   });
 
   it('holds one conversation over the lines of standard input', async () => {

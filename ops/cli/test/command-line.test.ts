@@ -24,6 +24,8 @@ describe('lamina', () => {
     ['an unknown flag', ['dev', '--prot', '1'], /unknown option '--prot'/],
     ['a port that is none', ['dev', '--port', '65536'], /"65536" is not a port/],
     ['a count that is none', ['plan', '--stages', '1.5'], /--stages needs a positive whole number, not "1.5"/],
+    ['too many replicas', ['plan', '--replicas', '17'], /at most 16 replicas, not 17/],
+    ['a web origin with a path', ['deploy', '--cors-origin', 'https://a.example/'], /is not a web origin/],
     [
       'a temperature that is none',
       ['chat', '--temperature', 'hot'],

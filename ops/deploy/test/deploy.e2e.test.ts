@@ -103,6 +103,23 @@ describe('writeDeployment', () => {
   });
 });
 
+describe('several replicas', () => {
+  it('are scripts of their own with the same assets, and deployed before the gateway', async () => {
+    const folderOfTwo = path.join(folder, 'two');
+    const corsOrigins = ['https://app.example.com'];
+    const written = await writeDeployment(folderOfTwo, prepared, { numReplicas: 2, corsOrigins });
+    const names = written.map(({ scriptName }) => scriptName);
+    expect(names.slice(3)).toEqual(['lamina-tiny-r1-s0', 'lamina-tiny-r1-s1', 'lamina-tiny-r1-s2', 'lamina-gateway']);
+    const config = async (script: string) =>
+      JSON.parse(await readFile(path.join(folderOfTwo, script, 'wrangler.json'), 'utf8')) as Record<string, never>;
+    expect((await config('lamina-tiny-r1-s1'))['assets']).toEqual((await config('lamina-tiny-s1'))['assets']);
+    expect(await config('lamina-gateway')).toMatchObject({
+      vars: { CORS_ORIGINS: 'https://app.example.com' },
+      durable_objects: { bindings: [{ script_name: 'lamina-tiny-s0' }, { script_name: 'lamina-tiny-r1-s0' }] },
+    });
+  });
+});
+
 describe('dryRun', () => {
   it('bundles every script with wrangler', async () => {
     const outcomes: string[] = [];

@@ -24,6 +24,7 @@ const entry = (sources: readonly ModelSource[]): ModelEntry => ({
   sha256: createHash('sha256').update(CONTENTS).digest('hex'),
   licence: 'Apache-2.0',
   sources,
+  defaultSampling: {},
 });
 
 let folder: string;

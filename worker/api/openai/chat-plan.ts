@@ -21,7 +21,7 @@ export async function planChat(body: unknown, context: PlanContext): Promise<Rin
     promptParam: 'messages',
     maxTokensParam: request.maxTokensParam,
   });
-  const sampling = toSampling(fields, model.text.config.vocabSize, context.randomSeed);
+  const sampling = toSampling(fields, model, context.randomSeed);
   const options = {
     promptTokens,
     maxTokens,

@@ -14,7 +14,7 @@ export async function planCompletion(body: unknown, context: PlanContext): Promi
   const request = parseCompletionRequest(body, context.limits);
   const { fields, echo, numTopLogprobs } = request;
   const model = await context.model();
-  const sampling = toSampling(fields, model.text.config.vocabSize, context.randomSeed);
+  const sampling = toSampling(fields, model, context.randomSeed);
   const sequences: SequenceSpec[] = [];
   const echoes: (PromptEcho | null)[] = [];
   let numPromptTokens = 0;

@@ -1,7 +1,7 @@
 /** `GET /v1/models` and `GET /v1/models/{id}`: OpenAI's fields, and what else one wants to know before choosing a model. */
 import type { OriginBackend } from '../../origin/origin-backend.ts';
 import { RING_CAPABILITIES, type Capability } from '../../routing/capabilities.ts';
-import { isRingEntry, type Catalog, type CatalogEntry } from '../../routing/catalog.ts';
+import { isRingEntry, type Catalog, type CatalogEntry, type DefaultSampling } from '../../routing/catalog.ts';
 import { PUBLIC_MODELS } from '../../routing/tiers.ts';
 import { badRequest, type ApiError } from './errors.ts';
 
@@ -50,6 +50,11 @@ function toModel(entry: CatalogEntry, origins: OriginBackend) {
   };
 }
 
+/** What the model does where a request does not say, in the names of a request's fields. */
+function wireSampling({ temperature = 1, topP = 1, topK = 0, minP = 0, repetitionPenalty = 1 }: DefaultSampling) {
+  return { temperature, top_p: topP, top_k: topK, min_p: minP, repetition_penalty: repetitionPenalty };
+}
+
 /** `available` says whether a request would be taken now; a ring wakes when it is asked, so it always is. */
 function offerOf(entry: CatalogEntry, origins: OriginBackend) {
   if (isRingEntry(entry)) {
@@ -57,6 +62,7 @@ function offerOf(entry: CatalogEntry, origins: OriginBackend) {
       available: true,
       context_length: entry.contextLengthMax ?? null,
       capabilities: [...RING_CAPABILITIES],
+      default_sampling: wireSampling(entry.backend.defaultSampling),
     };
   }
   const model = origins.models().find(({ id }) => id === entry.id);

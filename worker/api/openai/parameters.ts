@@ -3,6 +3,7 @@ import * as z from 'zod';
 import type { SamplingParams } from '../../../shards/engine/protocol.ts';
 import type { GatewayLimits } from '../../limits.ts';
 import { badRequest } from './errors.ts';
+import type { ServedModel } from './plan.ts';
 import { boundedList, wellFormedText } from './schema.ts';
 
 /** OpenAI's ranges. The largest seed leaves room for one more per choice. */
@@ -26,8 +27,9 @@ export function sharedShape(limits: GatewayLimits) {
     n: z.int().min(1).max(limits.choicesMax).default(1),
     stop: stopSchema(limits).default([]),
     seed: z.int().min(-SEED_MAX).max(SEED_MAX).optional(),
-    temperature: z.number().min(0).max(TEMPERATURE_MAX).default(1),
-    top_p: z.number().min(0).max(1).default(1),
+    // How tokens are chosen where these are not given is the model's business: see `DefaultSampling`.
+    temperature: z.number().min(0).max(TEMPERATURE_MAX).optional(),
+    top_p: z.number().min(0).max(1).optional(),
     presence_penalty: z.number().min(-PENALTY_ABS_MAX).max(PENALTY_ABS_MAX).default(0),
     frequency_penalty: z.number().min(-PENALTY_ABS_MAX).max(PENALTY_ABS_MAX).default(0),
     logit_bias: logitBiasSchema(limits).default([]),
@@ -36,9 +38,9 @@ export function sharedShape(limits: GatewayLimits) {
     /** Requests with the same key prefer the same replica or origin, for its prefix cache. */
     prompt_cache_key: wellFormedText.max(PROMPT_CACHE_KEY_LENGTH_MAX).optional(),
     // Beyond OpenAI, with the names and meanings of vLLM. -1 is its "all" for top_k.
-    top_k: z.int().min(-1).default(0),
-    min_p: z.number().min(0).max(1).default(0),
-    repetition_penalty: z.number().positive().max(REPETITION_PENALTY_MAX).default(1),
+    top_k: z.int().min(-1).optional(),
+    min_p: z.number().min(0).max(1).optional(),
+    repetition_penalty: z.number().positive().max(REPETITION_PENALTY_MAX).optional(),
   };
 }
 
@@ -94,7 +96,9 @@ export type SharedFields = z.infer<z.ZodObject<ReturnType<typeof sharedShape>>>;
  * @param randomSeed of a request that gives none.
  * @throws ApiError when `logit_bias` names a token that the model does not have.
  */
-export function toSampling(fields: SharedFields, vocabSize: number, randomSeed: () => number): SamplingParams {
+export function toSampling(fields: SharedFields, model: ServedModel, randomSeed: () => number): SamplingParams {
+  const { vocabSize } = model.text.config;
+  const { defaultSampling } = model.entry.backend;
   for (const [tokenId] of fields.logit_bias) {
     if (tokenId >= vocabSize) {
       const param = `logit_bias.${tokenId}`;
@@ -106,11 +110,11 @@ export function toSampling(fields: SharedFields, vocabSize: number, randomSeed: 
     }
   }
   return {
-    temperature: fields.temperature,
-    topK: Math.max(0, fields.top_k),
-    topP: Math.max(fields.top_p, TOP_P_MIN),
-    minP: fields.min_p,
-    repetitionPenalty: fields.repetition_penalty,
+    temperature: fields.temperature ?? defaultSampling.temperature ?? 1,
+    topK: Math.max(0, fields.top_k ?? defaultSampling.topK ?? 0),
+    topP: Math.max(fields.top_p ?? defaultSampling.topP ?? 1, TOP_P_MIN),
+    minP: fields.min_p ?? defaultSampling.minP ?? 0,
+    repetitionPenalty: fields.repetition_penalty ?? defaultSampling.repetitionPenalty ?? 1,
     presencePenalty: fields.presence_penalty,
     frequencyPenalty: fields.frequency_penalty,
     logitBias: fields.logit_bias,
