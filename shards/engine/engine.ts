@@ -133,7 +133,7 @@ export class HeadEngine implements HeadClient {
       numWaiting: this.#scheduler.numWaiting,
       numRunning: this.#scheduler.numRunning,
       numPages: this.#pool.numPages,
-      numFreePages: this.#pool.numFreePages,
+      numFreePages: this.#pool.numAvailablePages,
       pageSizeTokens: PAGE_SIZE_TOKENS,
       ...this.#counters,
     });

@@ -1,3 +1,4 @@
+import { assert } from '../../wasm/host/assert.ts';
 import { PAGE_SIZE_TOKENS } from '../../wasm/host/stage-runtime.ts';
 import type { PagePool } from './page-pool.ts';
 
@@ -35,9 +36,18 @@ export class PageTable {
     return true;
   }
 
-  /** Gives every page back. */
+  /** Begins an empty table with pages that other tables have too, or that are cached. */
+  share(pages: readonly number[]): void {
+    assert(this.#pages.length === 0, 'only the beginning of a sequence is shared');
+    for (const page of pages) {
+      this.#pool.retain(page);
+    }
+    this.#pages = [...pages];
+  }
+
+  /** Gives every page back, the last one first: where a prefix branches, the trunk is evicted after the branches. */
   release(): void {
-    for (const page of this.#pages) {
+    for (const page of this.#pages.toReversed()) {
       this.#pool.release(page);
     }
     this.#pages = [];

@@ -57,11 +57,11 @@ describe('addDrafts', () => {
     expect(draftLengths([decoding(PAGE_SIZE_TOKENS - 2)])).toEqual([8]);
     const nearEnd = decoding(PAGE_SIZE_TOKENS - 2);
     const full = decoding(PAGE_SIZE_TOKENS);
-    const taken = pool.allocate(pool.numFreePages) ?? [];
+    const taken = pool.allocate(pool.numAvailablePages) ?? [];
     expect(draftLengths([nearEnd])).toEqual([2]);
-    const others = pool.allocate(pool.numFreePages) ?? [];
+    const others = pool.allocate(pool.numAvailablePages) ?? [];
     expect(draftLengths([full])).toEqual([0]);
     [...taken, ...others].forEach((page) => pool.release(page));
-    expect(pool.numFreePages).toBe(pool.numPages);
+    expect(pool.numAvailablePages).toBe(pool.numPages);
   });
 });

@@ -117,7 +117,7 @@ class World {
     }
     const held = this.all.flatMap(({ pageTable }) => pageTable.pages);
     expect(new Set(held).size).toBe(held.length);
-    expect(held.length + this.pool.numFreePages).toBe(NUM_PAGES);
+    expect(held.length + this.pool.numAvailablePages).toBe(NUM_PAGES);
   }
 }
 
@@ -170,7 +170,7 @@ describe('Scheduler', () => {
             expect(world.receive().length).toBeGreaterThan(0);
           }
           expect(world.all.every(({ state }) => state === 'finished')).toBe(true);
-          expect(world.pool.numFreePages).toBe(NUM_PAGES);
+          expect(world.pool.numAvailablePages).toBe(NUM_PAGES);
         },
       ),
       { numRuns: 300 },

@@ -9,7 +9,7 @@ describe('PagePool', () => {
     const pool = new PagePool(4);
     const first = pool.allocate(3) ?? [];
     expect(pool.allocate(2)).toBeNull();
-    expect(pool.numFreePages).toBe(1);
+    expect(pool.numAvailablePages).toBe(1);
     const pages = [...first, ...(pool.allocate(1) ?? [])];
     expect(pages.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3]);
     expect(pool.allocate(1)).toBeNull();
@@ -21,9 +21,9 @@ describe('PagePool', () => {
     pool.allocate(1);
     pool.retain(0);
     pool.release(0);
-    expect(pool.numFreePages).toBe(0);
+    expect(pool.numAvailablePages).toBe(0);
     pool.release(0);
-    expect(pool.numFreePages).toBe(1);
+    expect(pool.numAvailablePages).toBe(1);
   });
 
   it('refuses what would make the accounting wrong', () => {
@@ -53,7 +53,7 @@ describe('PagePool', () => {
             counts[value] = Number(counts[value]) + (kind === 'retain' ? 1 : -1);
           }
           const numFreed = kind === 'release' && numUsed > counts.filter((count) => count > 0).length ? 1 : 0;
-          expect(pool.numFreePages).toBe(10 - numUsed - numTaken + numFreed);
+          expect(pool.numAvailablePages).toBe(10 - numUsed - numTaken + numFreed);
           expect(counts.map((_, page) => pool.referenceCount(page))).toEqual(counts);
         }
       }),
@@ -78,7 +78,7 @@ describe('PageTable', () => {
     const table = new PageTable(pool);
     expect(table.cover(3 * PAGE_SIZE_TOKENS)).toBe(false);
     expect(table.pages).toHaveLength(0);
-    expect(pool.numFreePages).toBe(2);
+    expect(pool.numAvailablePages).toBe(2);
   });
 
   it('gives everything back, once', () => {
@@ -87,7 +87,7 @@ describe('PageTable', () => {
     table.cover(3 * PAGE_SIZE_TOKENS);
     table.release();
     table.release();
-    expect(pool.numFreePages).toBe(3);
+    expect(pool.numAvailablePages).toBe(3);
   });
 
   it('counts pages around their borders', () => {
