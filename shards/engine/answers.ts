@@ -80,8 +80,12 @@ export class Answers {
   }
 
   #finish(sequence: Sequence, reason: 'stop' | 'length'): void {
-    const { numPromptTokens, numOutputTokens } = sequence;
-    const counts = { promptTokens: numPromptTokens, completionTokens: numOutputTokens, cachedTokens: 0 };
+    const { numPromptTokens, numOutputTokens, numCachedTokens } = sequence;
+    const counts = {
+      promptTokens: numPromptTokens,
+      completionTokens: numOutputTokens,
+      cachedTokens: numCachedTokens ?? 0,
+    };
     this.#options.listeners.write(sequence, { type: 'finish', reason, ...counts });
     this.#end(sequence);
   }

@@ -5,6 +5,11 @@ export interface EngineCounters {
   numGeneratedTokensTotal: number;
   numDraftTokensTotal: number;
   numAcceptedDraftTokensTotal: number;
+  numCachedTokensTotal: number;
+  numCopiedPagesTotal: number;
+  numSavedPagesTotal: number;
+  numRestoredPagesTotal: number;
+  numMissingPagesTotal: number;
 }
 
 export function zeroCounters(): EngineCounters {
@@ -14,5 +19,10 @@ export function zeroCounters(): EngineCounters {
     numGeneratedTokensTotal: 0,
     numDraftTokensTotal: 0,
     numAcceptedDraftTokensTotal: 0,
+    numCachedTokensTotal: 0,
+    numCopiedPagesTotal: 0,
+    numSavedPagesTotal: 0,
+    numRestoredPagesTotal: 0,
+    numMissingPagesTotal: 0,
   };
 }

@@ -3,19 +3,21 @@
  * It puts the parts together: the scheduler decides what runs, the step loop runs it on the ring, the answers tell it.
  */
 import { PAGE_SIZE_TOKENS } from '../../wasm/host/stage-runtime.ts';
-import { PagePool } from '../kv/page-pool.ts';
+import { PrefixCache } from '../kv/prefix-cache.ts';
 import type { RingHead } from '../link/ring-head.ts';
 import { RING_TIMINGS } from '../link/ring-protocol.ts';
 import type { StageAssignment } from '../model/assignment.ts';
 import type { Clock } from '../platform/clock.ts';
 import { Answers, type ErrorEvent } from './answers.ts';
-import { zeroCounters } from './counters.ts';
+import { zeroCounters, type EngineCounters } from './counters.ts';
 import { EventStream } from './event-stream.ts';
 import { ENGINE_LIMITS, type EngineLimits } from './limits.ts';
 import { Listeners } from './listeners.ts';
+import { PageOperationQueue } from './page-operation-queue.ts';
 import type { EngineStats, GenerateRequest, HeadClient } from './protocol.ts';
 import { Recovery } from './recovery.ts';
 import { Scheduler } from './scheduler.ts';
+import { SequencePages } from './sequence-pages.ts';
 import { Sequence } from './sequence.ts';
 import { StepLoop, type StepPace } from './step-loop.ts';
 import { validateRequest } from './validate-request.ts';
@@ -35,53 +37,45 @@ export class HeadEngine implements HeadClient {
   readonly #assignment: StageAssignment;
   readonly #ring: RingHead;
   readonly #limits: EngineLimits;
-  readonly #pool: PagePool;
+  readonly #cache: PrefixCache;
   readonly #scheduler: Scheduler;
   readonly #listeners: Listeners;
   readonly #answers: Answers;
   readonly #loop: StepLoop;
-  readonly #counters = zeroCounters();
+  readonly #counters: EngineCounters;
   #nextSequenceId = 1;
 
   constructor(options: HeadEngineOptions) {
     const { assignment, ring, clock } = options;
     const limits = { ...ENGINE_LIMITS, ...options.limits };
-    const stepsInFlightMax = Math.min(limits.stepsInFlightMax, assignment.stepsInFlightMax);
+    const counters = zeroCounters();
+    const cache = new PrefixCache(assignment.numPages);
+    const operations = new PageOperationQueue(limits);
+    const hasStored = ring.hasStored.bind(ring);
+    const pages = new SequencePages({ cache, operations, counters, clock, hasStored });
     this.#assignment = assignment;
     this.#ring = ring;
     this.#limits = limits;
-    this.#pool = new PagePool(assignment.numPages);
-    this.#scheduler = new Scheduler({
-      numTokensMax: assignment.numTokensMax,
-      sequencesRunningMax: Math.min(limits.sequencesRunningMax, assignment.numTokensMax),
-      sequencesWaitingMax: limits.sequencesWaitingMax,
-      stepsInFlightMax,
-      draftStepTokensMax: Math.min(limits.draftStepTokensMax, assignment.numTokensMax),
-      sequenceTokensMax: this.sequenceTokensMax,
-    });
-    const { readerStallMs } = limits;
-    const onStalled = (sequence: Sequence): void => this.#giveUpReader(sequence);
-    const [scheduler, counters] = [this.#scheduler, this.#counters];
-    this.#listeners = new Listeners({ clock, readerStallMs, onStalled });
-    this.#answers = new Answers({
-      scheduler,
-      counters,
-      listeners: this.#listeners,
-      sequenceTokensMax: this.sequenceTokensMax,
-    });
-    const answers = this.#answers;
-    this.#loop = new StepLoop({
-      ring,
-      clock,
-      scheduler,
-      answers,
-      counters,
-      recovery: new Recovery({ ring, clock, limits, scheduler, answers }),
-      stepsInFlightMax,
-      numLogitRowsMax: assignment.numLogitRowsMax,
-      pace: options.pace ?? null,
-      idleCloseMs: options.idleCloseMs ?? RING_TIMINGS.idleCloseMs,
-    });
+    this.#cache = cache;
+    this.#counters = counters;
+    const { sequenceTokensMax } = this;
+    const stepsInFlightMax = Math.min(limits.stepsInFlightMax, assignment.stepsInFlightMax);
+    const sequencesRunningMax = Math.min(limits.sequencesRunningMax, assignment.numTokensMax);
+    const draftStepTokensMax = Math.min(limits.draftStepTokensMax, assignment.numTokensMax);
+    const { sequencesWaitingMax, readerStallMs } = limits;
+    const { numTokensMax, numLogitRowsMax } = assignment;
+    const bounds = { numTokensMax, sequencesRunningMax, sequencesWaitingMax, stepsInFlightMax, draftStepTokensMax };
+    const scheduler = new Scheduler({ ...bounds, sequenceTokensMax }, pages);
+    const listeners = new Listeners({ clock, readerStallMs, onStalled: (sequence) => this.#giveUpReader(sequence) });
+    const answers = new Answers({ scheduler, counters, listeners, sequenceTokensMax });
+    const recovery = new Recovery({ ring, clock, limits, scheduler, pages, answers });
+    const idleCloseMs = options.idleCloseMs ?? RING_TIMINGS.idleCloseMs;
+    this.#scheduler = scheduler;
+    this.#listeners = listeners;
+    this.#answers = answers;
+    const parts = { ring, clock, scheduler, pages, operations, answers, recovery, counters };
+    const pace = options.pace ?? null;
+    this.#loop = new StepLoop({ ...parts, sequencesRunningMax, stepsInFlightMax, numLogitRowsMax, pace, idleCloseMs });
   }
 
   /** Longest sequence, prompt and output together, whose tokens are computed. */
@@ -99,7 +93,7 @@ export class HeadEngine implements HeadClient {
     if (!valid.ok) {
       return this.#refuse({ type: 'error', ...valid.error });
     }
-    const sequence = new Sequence(this.#nextSequenceId++, request, this.#pool);
+    const sequence = new Sequence(this.#nextSequenceId++, request, this.#cache.pool);
     if (!this.#scheduler.add(sequence)) {
       const message = `${this.#scheduler.numWaiting} requests wait already: try again later or on another replica`;
       return this.#refuse({ type: 'error', code: 'queue_full', message, retryable: true });
@@ -132,8 +126,9 @@ export class HeadEngine implements HeadClient {
       ringOpen: this.#ring.isOpen,
       numWaiting: this.#scheduler.numWaiting,
       numRunning: this.#scheduler.numRunning,
-      numPages: this.#pool.numPages,
-      numFreePages: this.#pool.numAvailablePages,
+      numPages: this.#cache.pool.numPages,
+      numFreePages: this.#cache.pool.numAvailablePages,
+      numCachedPages: this.#cache.pool.numCachedPages,
       pageSizeTokens: PAGE_SIZE_TOKENS,
       ...this.#counters,
     });

@@ -17,6 +17,13 @@ export interface EngineLimits {
   readonly draftStepTokensMax: number;
   /** Requests that wait for pages. More would wait longer than a client does. */
   readonly sequencesWaitingMax: number;
+  /**
+   * Page operations of one step. Each costs every stage a copy of some tens of kilobytes; a step has room for one of
+   * each running sequence, and for the pages that the tokens of a large step before it have filled.
+   */
+  readonly pageOperationsStepMax: number;
+  /** Restores among them: each waits for a read of some tens of kilobytes, and the tokens of everybody else with it. */
+  readonly pageRestoresStepMax: number;
   /** Bytes of events that a reader has not taken. Some hundred tokens: then the sequence pauses. */
   readonly eventBytesMax: number;
   /** A reader that takes nothing for so long is gone, noticed or not, and its pages are wanted. */
@@ -34,6 +41,8 @@ export const ENGINE_LIMITS: EngineLimits = {
   stepsInFlightMax: 8,
   draftStepTokensMax: 4,
   sequencesWaitingMax: 64,
+  pageOperationsStepMax: 128,
+  pageRestoresStepMax: 32,
   eventBytesMax: 32 * 1024,
   readerStallMs: 60_000,
   ringFailuresMax: 3,

@@ -1,5 +1,6 @@
 import type { RingStep } from '../link/ring-step.ts';
 import { DraftVerification } from '../sampling/verify-draft.ts';
+import { toPageOperation, type PendingOperation } from './page-operation-queue.ts';
 import type { ScheduledSequence } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -16,13 +17,18 @@ export interface ResultRow {
 
 export interface MicroBatch {
   readonly scheduled: readonly ScheduledSequence[];
+  /** As in the step. */
+  readonly operations: readonly PendingOperation[];
   readonly step: RingStep;
   /** One for each row that the step returns, in the same order. */
   readonly resultRows: readonly ResultRow[];
 }
 
-/** Turns the scheduler's choice into what crosses the ring. */
-export function buildMicroBatch(scheduled: readonly ScheduledSequence[]): MicroBatch {
+/** Turns the scheduler's choice, and the page operations that come before it, into what crosses the ring. */
+export function buildMicroBatch(
+  scheduled: readonly ScheduledSequence[],
+  operations: readonly PendingOperation[],
+): MicroBatch {
   const tokenIds: number[] = [];
   const resultRows: ResultRow[] = [];
   const sequences = scheduled.map(({ sequence, startPosition, numTokens, numRewinds, draft }) => {
@@ -40,7 +46,8 @@ export function buildMicroBatch(scheduled: readonly ScheduledSequence[]): MicroB
     const pageTable = sequence.pageTable.pages.slice();
     return { sequenceId: sequence.id, startPosition, numTokens, pageTable, resultRows: rows };
   });
-  return { scheduled, step: { pageOperations: [], sequences, tokenIds }, resultRows };
+  const pageOperations = operations.map(toPageOperation);
+  return { scheduled, operations, step: { pageOperations, sequences, tokenIds }, resultRows };
 }
 
 /**

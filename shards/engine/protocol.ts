@@ -92,7 +92,9 @@ export interface EngineStats {
   readonly numWaiting: number;
   readonly numRunning: number;
   readonly numPages: number;
+  /** Pages that no sequence has; the cached ones among them hold a prefix that may be wanted again. */
   readonly numFreePages: number;
+  readonly numCachedPages: number;
   readonly pageSizeTokens: number;
   readonly numStepsTotal: number;
   readonly numPromptTokensTotal: number;
@@ -100,6 +102,14 @@ export interface EngineStats {
   /** Tokens that were guessed and computed beside a sequence's own, and how many of them the model chose too. */
   readonly numDraftTokensTotal: number;
   readonly numAcceptedDraftTokensTotal: number;
+  /** Prompt tokens that requests found computed when they were admitted. */
+  readonly numCachedTokensTotal: number;
+  /** Pages that were copied to go on from their middle, saved by all stages, and asked back from them. */
+  readonly numCopiedPagesTotal: number;
+  readonly numSavedPagesTotal: number;
+  readonly numRestoredPagesTotal: number;
+  /** Pages that the head had stored and another stage had not. */
+  readonly numMissingPagesTotal: number;
 }
 
 /** The head shard as the gateway sees it: a Durable Object stub when deployed, the engine itself in a test. */

@@ -6,12 +6,15 @@ import type { Answers } from './answers.ts';
 import type { EngineLimits } from './limits.ts';
 import type { MicroBatch } from './micro-batch.ts';
 import type { Scheduler } from './scheduler.ts';
+import type { Sequence } from './sequence.ts';
+import type { SequencePages } from './sequence-pages.ts';
 
 export interface RecoveryOptions {
   readonly ring: RingHead;
   readonly clock: Clock;
   readonly limits: EngineLimits;
   readonly scheduler: Scheduler;
+  readonly pages: SequencePages;
   readonly answers: Answers;
 }
 
@@ -31,7 +34,7 @@ export class Recovery {
       return false;
     }
     if (!opened.value.kvKept) {
-      this.#options.scheduler.rewindAll();
+      this.#options.scheduler.readmitAll();
     }
     return true;
   }
@@ -42,15 +45,15 @@ export class Recovery {
   }
 
   /**
-   * A ring did not open, or broke under steps. Sequences that had enough of it end, the others are computed again.
+   * A ring did not open, or broke under steps. Sequences that had enough of it end, the others keep what came back, and
+   * go on when it opens again; should a stage have lost its pages meanwhile, `openRing` finds out.
    * @param lost the steps that will not come back; null when the ring did not open: then every sequence was kept waiting.
    */
   async recover(failure: StageFailure, lost: readonly MicroBatch[] | null): Promise<void> {
-    const { scheduler, answers, limits, clock } = this.#options;
-    scheduler.rewindAll();
-    const scheduled = lost?.flatMap((batch) => batch.scheduled) ?? null;
-    const affected = scheduled?.map(({ sequence }) => sequence) ?? scheduler.sequences;
-    for (const sequence of new Set(affected)) {
+    const { scheduler, pages, answers, limits, clock } = this.#options;
+    scheduler.cancelScheduled();
+    pages.retry((lost ?? []).flatMap((batch) => batch.operations));
+    for (const sequence of lost === null ? scheduler.sequences : new Set(lost.flatMap(sequencesOf))) {
       sequence.numRingFailures++;
       if (!failure.retryable || sequence.numRingFailures > limits.ringFailuresMax) {
         const message = `the ring failed ${sequence.numRingFailures} times: ${failure.message}`;
@@ -63,4 +66,10 @@ export class Recovery {
     }
     this.#numFailuresInRow++;
   }
+}
+
+/** Whose tokens or pages a step was about. */
+function sequencesOf({ scheduled, operations }: MicroBatch): Sequence[] {
+  const waiting = operations.flatMap((operation) => (operation.kind === 'save' ? [] : [operation.sequence]));
+  return [...scheduled.map(({ sequence }) => sequence), ...waiting];
 }

@@ -3,11 +3,12 @@
  * chunked prefill (Agrawal et al., "Sarathi-Serve", 2024). The sequences that decode are dealt out evenly over the steps
  * that may be in flight, so that every stage has one to work on; what is left of a step's token budget is shared among
  * prompts, whose chunks may follow each other in flight. Sequences are admitted in order of arrival, and when pages run
- * out the youngest one is preempted and computed again later, so the oldest always gets on.
+ * out the youngest one is preempted and goes on later, from what the prefix cache still has, so the oldest always gets on.
  */
 import { assert } from '../../wasm/host/assert.ts';
 import { addDrafts, type DraftLimits } from './add-drafts.ts';
 import type { Draft } from './draft.ts';
+import type { SequencePages } from './sequence-pages.ts';
 import type { Sequence } from './sequence.ts';
 
 export interface SchedulerLimits extends DraftLimits {
@@ -39,11 +40,12 @@ export function isCurrent({ sequence, numRewinds }: Pick<ScheduledSequence, 'seq
 
 export class Scheduler {
   readonly #limits: SchedulerLimits;
+  readonly #pages: SequencePages;
   /** Both in order of arrival, oldest first. */
   #running: Sequence[] = [];
   #waiting: Sequence[] = [];
 
-  constructor(limits: SchedulerLimits) {
+  constructor(limits: SchedulerLimits, pages: SequencePages) {
     assert(
       limits.numTokensMax >= limits.sequencesRunningMax,
       `a step of ${limits.numTokensMax} tokens cannot serve ${limits.sequencesRunningMax} sequences`,
@@ -53,6 +55,7 @@ export class Scheduler {
       `a step of ${limits.numTokensMax} tokens has no room for drafts up to ${limits.draftStepTokensMax}`,
     );
     this.#limits = limits;
+    this.#pages = pages;
   }
 
   get numRunning(): number {
@@ -83,18 +86,37 @@ export class Scheduler {
     return true;
   }
 
-  /** Takes a sequence out, whatever it is doing, and frees its pages. Finishing twice is harmless. */
+  /** Takes a sequence out, whatever it is doing, and gives its pages back. Finishing twice is harmless. */
   finish(sequence: Sequence): void {
+    if (sequence.state === 'finished') {
+      return;
+    }
     sequence.state = 'finished';
-    sequence.pageTable.release();
+    this.#pages.release(sequence);
     this.#running = this.#running.filter((other) => other !== sequence);
     this.#waiting = this.#waiting.filter((other) => other !== sequence);
   }
 
-  /** The contents of all pages are lost: running sequences keep their pages and are computed from their tokens. */
-  rewindAll(): void {
+  /**
+   * No step that is under way will come back, but pages hold what steps that did have put there. A sequence whose pages
+   * should have been filled by a lost step is admitted again.
+   */
+  cancelScheduled(): void {
+    for (const sequence of this.#running) {
+      if (sequence.restore !== null || sequence.isCopyUnconfirmed) {
+        this.#preempt(sequence);
+      } else {
+        sequence.cancelScheduled();
+      }
+    }
+  }
+
+  /** The contents of all pages are lost: whoever runs is admitted again, and computed from its tokens where need be. */
+  readmitAll(): void {
+    this.#pages.clear();
     for (const sequence of this.#running) {
       sequence.rewind();
+      this.#preempt(sequence);
     }
   }
 
@@ -133,6 +155,7 @@ export class Scheduler {
         assert(sequence.numComputedTokens === startPosition, 'steps complete in order');
         sequence.numComputedTokens += numTokens - (draft?.tokens.length ?? 0);
         sequence.numScheduledTokens -= numTokens;
+        this.#pages.register(sequence);
       }
     }
   }
@@ -143,7 +166,7 @@ export class Scheduler {
     const numDecoding = ready.filter(isDecoding).length;
     let numDecodingLeft = Math.ceil(numDecoding / this.#limits.stepsInFlightMax);
     return ready.filter((sequence) => {
-      if (sequence.numUncomputedTokens <= 0) {
+      if (sequence.numUncomputedTokens <= 0 || sequence.restore !== null) {
         return false;
       }
       return !isDecoding(sequence) || numDecodingLeft-- > 0;
@@ -175,7 +198,7 @@ export class Scheduler {
 
   #preempt(sequence: Sequence): void {
     this.#running = this.#running.filter((other) => other !== sequence);
-    sequence.pageTable.release();
+    this.#pages.release(sequence);
     sequence.rewind();
     sequence.state = 'waiting';
     this.#insertWaiting(sequence);
@@ -188,19 +211,28 @@ export class Scheduler {
 
   /**
    * Starts waiting sequences, oldest first, while there are pages for all their tokens. None is passed over for being
-   * large; only those whose readers do not read let others go first.
+   * large; only those whose readers do not read, or that wait for pages which are being computed, let others go first.
    */
   #admit(): void {
-    while (this.#running.length < this.#limits.sequencesRunningMax) {
-      const sequence = this.#waiting.find(isReading);
-      if (sequence === undefined || !sequence.pageTable.cover(sequence.tokens.length)) {
+    for (const sequence of this.#waiting.filter(isReading)) {
+      if (this.#running.length >= this.#limits.sequencesRunningMax) {
         return;
       }
-      this.#waiting = this.#waiting.filter((other) => other !== sequence);
-      sequence.state = 'running';
-      const place = this.#running.findIndex((other) => other.id > sequence.id);
-      this.#running.splice(place < 0 ? this.#running.length : place, 0, sequence);
+      const admission = this.#pages.admit(sequence, this.#running);
+      if (admission === 'no_pages') {
+        return;
+      }
+      if (admission === 'admitted') {
+        this.#start(sequence);
+      }
     }
+  }
+
+  #start(sequence: Sequence): void {
+    this.#waiting = this.#waiting.filter((other) => other !== sequence);
+    sequence.state = 'running';
+    const place = this.#running.findIndex((other) => other.id > sequence.id);
+    this.#running.splice(place < 0 ? this.#running.length : place, 0, sequence);
   }
 }
 

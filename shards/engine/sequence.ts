@@ -1,3 +1,5 @@
+import { PageHashChain } from '../kv/page-hash-chain.ts';
+import type { PageKey } from '../kv/page-key.ts';
 import type { PagePool } from '../kv/page-pool.ts';
 import { PageTable } from '../kv/page-table.ts';
 import { TokenHistory, usesHistory } from '../sampling/penalties.ts';
@@ -10,6 +12,13 @@ import type { GenerateRequest, TokenLogprob } from './protocol.ts';
  */
 export type SequenceState = 'waiting' | 'running' | 'finished';
 
+/** Pages that are on their way from the stores. */
+export interface RestoreProgress {
+  numPending: number;
+  /** Pages from the beginning of the sequence that hold what they should, unless further answers say otherwise. */
+  numValidPages: number;
+}
+
 /** A generation in flight. Counts are named by what they count. */
 export class Sequence {
   /** Rises with arrival: the lower id is the older sequence. */
@@ -21,6 +30,7 @@ export class Sequence {
   /** Prompt, then output. */
   readonly tokens: number[];
   readonly numPromptTokens: number;
+  readonly #hashes: PageHashChain;
   /** Entry i is about prompt token i + 1; complete when it has `numPromptTokens - 1` entries. */
   readonly promptLogprobs: TokenLogprob[] = [];
   /** Made when it decodes for the first time. */
@@ -30,8 +40,18 @@ export class Sequence {
   numComputedTokens = 0;
   /** Tokens of steps that are under way. */
   numScheduledTokens = 0;
-  /** How often what was computed was forgotten. A step that was scheduled before says nothing about it any more. */
+  /** How often what was computed or scheduled was forgotten. A step from before says nothing about it any more. */
   numRewinds = 0;
+  /** Prompt tokens that the first admission found computed; null before it. */
+  numCachedTokens: number | null = null;
+  /** Pages from the beginning that the prefix cache has been told of. */
+  numRegisteredPages = 0;
+  /** While it is not null the sequence has pages, but takes no part in steps. */
+  restore: RestoreProgress | null = null;
+  /** The step that copies the beginning of a page for it has not come back. */
+  isCopyUnconfirmed = false;
+  /** Whether its pages are registered and saved. */
+  keepsPages = true;
   /** Its reader does not keep up: it keeps its pages but takes no part in steps. */
   isPaused = false;
   /** Rings that broke under it, or did not open for it. */
@@ -43,10 +63,21 @@ export class Sequence {
     this.pageTable = new PageTable(pool);
     this.tokens = [...request.promptTokens, ...request.emittedTokens];
     this.numPromptTokens = request.promptTokens.length;
+    this.#hashes = new PageHashChain(request.cacheSalt);
     this.history = usesHistory(request.sampling) ? new TokenHistory(request.promptTokens) : null;
     for (const tokenId of request.emittedTokens) {
       this.history?.addOutputToken(tokenId);
     }
+  }
+
+  /** `tenantKey` of its salt. */
+  get tenant(): string {
+    return this.#hashes.tenant;
+  }
+
+  /** The key of a page that its tokens fill. */
+  pageKey(pageIndex: number): PageKey {
+    return this.#hashes.key(this.tokens, pageIndex);
   }
 
   get numOutputTokens(): number {
@@ -76,9 +107,26 @@ export class Sequence {
     this.history?.addOutputToken(tokenId);
   }
 
+  /**
+   * Tokens at the beginning that need not be computed again where their keys and values are known: up to the first whose
+   * logits are still to be used. The last one is computed in any case.
+   */
+  get numReusableTokens(): number {
+    return this.wantsPromptLogprobs ? this.promptLogprobs.length : this.tokens.length - 1;
+  }
+
   /** Forgets what was computed, because the pages are lost or given away. */
   rewind(): void {
     this.numComputedTokens = 0;
+    this.cancelScheduled();
+  }
+
+  /**
+   * Forgets steps that will not come back, or whose logits nobody took. Tokens whose logits are still to be used are
+   * computed again: with the same results, wherever they stand.
+   */
+  cancelScheduled(): void {
+    this.numComputedTokens = Math.min(this.numComputedTokens, this.numReusableTokens);
     this.numScheduledTokens = 0;
     this.numRewinds++;
   }

@@ -1,4 +1,5 @@
 /** Sends steps and takes them back until no sequence can take part in one. */
+import { assert } from '../../wasm/host/assert.ts';
 import type { RingHead } from '../link/ring-head.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import { describeError } from '../result.ts';
@@ -6,8 +7,10 @@ import { Sampler } from '../sampling/sampler.ts';
 import type { Answers } from './answers.ts';
 import type { EngineCounters } from './counters.ts';
 import { buildMicroBatch, type MicroBatch, type ResultRow } from './micro-batch.ts';
+import type { PageOperationQueue } from './page-operation-queue.ts';
 import type { Recovery } from './recovery.ts';
-import type { Scheduler } from './scheduler.ts';
+import type { ScheduledSequence, Scheduler } from './scheduler.ts';
+import type { SequencePages } from './sequence-pages.ts';
 import { StepsInFlight, type ReturnedStep } from './steps-in-flight.ts';
 import { isUsable, takeLogits } from './take-logits.ts';
 
@@ -23,10 +26,13 @@ export interface StepLoopOptions {
   readonly ring: RingHead;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
+  readonly pages: SequencePages;
+  readonly operations: PageOperationQueue;
   readonly answers: Answers;
   readonly recovery: Recovery;
   readonly counters: EngineCounters;
   readonly stepsInFlightMax: number;
+  readonly sequencesRunningMax: number;
   /** Rows of one call of the LM head. */
   readonly numLogitRowsMax: number;
   /** How long a ring without work stays open. */
@@ -42,6 +48,8 @@ export class StepLoop {
   #idleTimer: Timer | null = null;
 
   constructor(options: StepLoopOptions) {
+    const hasRoom = options.operations.hasRoomFor(options.sequencesRunningMax);
+    assert(hasRoom, 'a step has no room for one page operation of each sequence');
     this.#options = options;
   }
 
@@ -58,6 +66,8 @@ export class StepLoop {
       const message = `the engine failed: ${describeError(thrown)}`;
       this.#options.answers.failAll({ type: 'error', code: 'internal', message, retryable: true });
       this.#inFlight.takeAll();
+      // Nobody knows what the pages hold now.
+      this.#options.scheduler.readmitAll();
       this.#options.ring.close('the engine failed');
       this.#stop();
     });
@@ -99,9 +109,12 @@ export class StepLoop {
 
   /** @returns 'none' when nothing can be sent now, 'failed' when the ring did not open and will be tried again. */
   async #sendStep(): Promise<'sent' | 'none' | 'failed'> {
-    const { ring, scheduler, recovery, pace } = this.#options;
-    if (this.#isFull || !scheduler.hasRunnable) {
+    const { ring, scheduler, recovery, operations, sequencesRunningMax } = this.#options;
+    if (this.#isFull) {
       return 'none';
+    }
+    if (!scheduler.hasRunnable) {
+      return ring.isOpen ? this.#sendOperations() : 'none';
     }
     if (!ring.isOpen || ring.isDueForRotation) {
       if (this.#inFlight.size > 0) {
@@ -112,24 +125,38 @@ export class StepLoop {
         return 'failed';
       }
     }
-    const scheduled = scheduler.schedule();
-    if (scheduled.length === 0) {
-      return 'none';
+    if (!operations.hasRoomFor(sequencesRunningMax)) {
+      // Scheduling may add a copy for each sequence that it admits, and all of them must go with it.
+      return this.#send([]);
     }
-    const batch = buildMicroBatch(scheduled);
+    const scheduled = scheduler.schedule();
+    return scheduled.length > 0 ? this.#send(scheduled) : this.#sendOperations();
+  }
+
+  /** No step with tokens can be sent. Saves wait for the next one, unless there is none to wait for. */
+  #sendOperations(): 'sent' | 'none' {
+    const { operations } = this.#options;
+    const isDue = operations.hasRestores || (operations.size > 0 && this.#inFlight.size === 0);
+    return isDue ? this.#send([]) : 'none';
+  }
+
+  #send(scheduled: readonly ScheduledSequence[]): 'sent' {
+    const { ring, operations, pace } = this.#options;
+    const batch = buildMicroBatch(scheduled, operations.take(scheduled.length > 0));
     this.#inFlight.add(batch, ring.submit(batch.step));
     pace?.stepSent(batch.step.tokenIds.length);
     return 'sent';
   }
 
   async #takeStep({ batch, outcome }: ReturnedStep): Promise<void> {
-    const { recovery, counters, scheduler } = this.#options;
+    const { recovery, counters, scheduler, pages } = this.#options;
     if (!outcome.ok) {
       await recovery.recover(outcome.error, [batch, ...this.#inFlight.takeAll()]);
       return;
     }
-    counters.numStepsTotal++;
+    counters.numStepsTotal += batch.scheduled.length > 0 ? 1 : 0;
     recovery.noteSuccess();
+    pages.confirm(batch.operations, outcome.value.missing);
     this.#countTokens(batch);
     scheduler.complete(batch.scheduled);
     await this.#takeRows(batch, outcome.value.rows);
@@ -146,7 +173,7 @@ export class StepLoop {
 
   /** Computes logits in parts, with room for other events between them: a whole prompt's take seconds. */
   async #takeRows(batch: MicroBatch, rows: Float32Array): Promise<void> {
-    const { ring, clock, recovery, answers, numLogitRowsMax } = this.#options;
+    const { ring, clock, recovery, answers, pages, numLogitRowsMax } = this.#options;
     const numRows = batch.resultRows.length;
     const hiddenSize = rows.length / Math.max(1, numRows);
     for (let start = 0; start < numRows; start += numLogitRowsMax) {
@@ -167,6 +194,8 @@ export class StepLoop {
         if (isUsable(resultRow)) {
           const view = logits.subarray((row - start) * vocabSize, (row - start + 1) * vocabSize);
           answers.apply(resultRow.sequence, takeLogits(resultRow, view, this.#sampler));
+          // An accepted draft token may have filled a page.
+          pages.register(resultRow.sequence);
         }
       }
     }

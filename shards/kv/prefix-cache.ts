@@ -23,6 +23,7 @@ export interface CachedPage {
   /** Its `PAGE_SIZE_TOKENS` tokens. */
   readonly tokens: readonly number[];
   saveState: SaveState;
+  numSavesRequested: number;
 }
 
 /** A page that begins as wanted. */
@@ -53,13 +54,13 @@ export class PrefixCache {
    * Makes a referenced page findable.
    * @returns null when the same tokens are in another page already: then this page stays its sequence's own.
    */
-  register(entry: Omit<CachedPage, 'saveState'>): CachedPage | null {
+  register(entry: Omit<CachedPage, 'saveState' | 'numSavesRequested'>): CachedPage | null {
     assert(entry.tokens.length === PAGE_SIZE_TOKENS, 'only full pages are registered');
     assert(!this.#byPage.has(entry.page), `page ${entry.page} is registered already`);
     if (this.#byHash.has(entry.key.hash)) {
       return null;
     }
-    const cached: CachedPage = { ...entry, saveState: 'registered' };
+    const cached: CachedPage = { ...entry, saveState: 'registered', numSavesRequested: 0 };
     this.pool.keep(cached.page);
     this.#byHash.set(cached.key.hash, cached);
     this.#byPage.set(cached.page, cached);

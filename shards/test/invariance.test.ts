@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { fileAssets } from '../../ops/testing/file-assets.ts';
 import { homeLayout, resolveHome } from '../../ops/support/home.ts';
 import { MANIFEST_FILE } from '../model/runtime-host.ts';
-import { collect, GREEDY, promptOf, requestOf, tinyRings, tokensOf } from './tiny-ring.ts';
+import { collectAnswer, GREEDY, promptOf, requestOf, tinyRings, tokensOf } from './tiny-ring.ts';
 
 const rings = await tinyRings();
 
@@ -23,7 +23,7 @@ const REQUEST = requestOf({
   numPromptLogprobs: 5,
 });
 
-const reference = await collect((await rings.open({ numTokensMax: 128 })).engine, REQUEST);
+const reference = await collectAnswer((await rings.open({ numTokensMax: 128 })).engine, REQUEST);
 
 it('the reference says something', () => {
   const tokens = tokensOf(reference);
@@ -37,13 +37,13 @@ describe('split and chunk invariance', () => {
 
   it.each(splits)('%i stages, %i tokens a step', async (stageCount, numTokensMax) => {
     const { engine } = await rings.open({ stageCount, numTokensMax });
-    expect(await collect(engine, REQUEST)).toEqual(reference);
+    expect(await collectAnswer(engine, REQUEST)).toEqual(reference);
   });
 
   it('any number of rows a call of the LM head', async () => {
     for (const numLogitRowsMax of [1, 3, 64]) {
       const { engine } = await rings.open({ numLogitRowsMax });
-      expect(await collect(engine, REQUEST)).toEqual(reference);
+      expect(await collectAnswer(engine, REQUEST)).toEqual(reference);
     }
   });
 });
@@ -70,10 +70,10 @@ describe('invariance of the number of steps in flight', () => {
     const together = await rings.open(options);
     // Too few pages for all: sequences are preempted while steps with their pages are in flight.
     const tight = await rings.open({ ...options, contextLengthMax: 112, numPages: 12 });
-    const answers = await Promise.all(requests.map((request) => collect(together.engine, request)));
-    const tightAnswers = await Promise.all(requests.map((request) => collect(tight.engine, request)));
+    const answers = await Promise.all(requests.map((request) => collectAnswer(together.engine, request)));
+    const tightAnswers = await Promise.all(requests.map((request) => collectAnswer(tight.engine, request)));
     for (const [i, request] of requests.entries()) {
-      const expected = await collect(oneByOne.engine, request);
+      const expected = await collectAnswer(oneByOne.engine, request);
       expect(answers[i]).toEqual(expected);
       expect(tightAnswers[i]).toEqual(expected);
     }
@@ -95,11 +95,11 @@ describe('batch invariance', () => {
       }),
     );
     const answers = await Promise.all(
-      [...others.slice(0, 3), REQUEST, ...others.slice(3)].map((r) => collect(engine, r)),
+      [...others.slice(0, 3), REQUEST, ...others.slice(3)].map((r) => collectAnswer(engine, r)),
     );
     expect(answers[3]).toEqual(reference);
     const alone = await rings.open();
-    expect(answers[6]).toEqual(await collect(alone.engine, others[5] as (typeof others)[number]));
+    expect(answers[6]).toEqual(await collectAnswer(alone.engine, others[5] as (typeof others)[number]));
   });
 });
 
@@ -110,7 +110,7 @@ describe('resume invariance', () => {
     const tokens = tokensOf(reference);
     for (let numEmitted = 0; numEmitted <= tokens.length; numEmitted++) {
       const emittedTokens = tokens.slice(0, numEmitted);
-      const resumed = await collect(engine, { ...REQUEST, emittedTokens, numPromptLogprobs: null });
+      const resumed = await collectAnswer(engine, { ...REQUEST, emittedTokens, numPromptLogprobs: null });
       expect(resumed).toEqual([...tokenEvents.slice(numEmitted), reference.at(-1)]);
     }
   });
@@ -148,7 +148,7 @@ describe.skipIf(defaultModel === null)(
         [5, 16],
       ] as const) {
         const { engine, ring } = await rings.open({ assets, stageCount, numTokensMax, contextLengthMax: 256 });
-        answers.push(await collect(engine, request));
+        answers.push(await collectAnswer(engine, request));
         ring.close('the next split is due');
       }
       expect(tokensOf(answers[0] ?? [])).toHaveLength(6);

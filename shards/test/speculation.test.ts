@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { GenerateRequest, SamplingParams } from '../engine/protocol.ts';
 import { decodeFrame } from '../link/decode-frame.ts';
 import type { LocalEngineOptions } from '../platform/local/local-engine.ts';
-import { collect, GREEDY, pollStats, promptOf, requestOf, tinyRings, tokensOf } from './tiny-ring.ts';
+import { collectAnswer, GREEDY, pollStats, promptOf, requestOf, tinyRings, tokensOf } from './tiny-ring.ts';
 
 const rings = await tinyRings();
 const NO_DRAFTS = { draftStepTokensMax: 1 };
@@ -53,11 +53,11 @@ const LOOPING = requestOf({
   sampling: { ...GREEDY, frequencyPenalty: -0.5 },
   numTopLogprobs: 3,
 });
-const looped = await collect(plain.engine, LOOPING);
+const looped = await collectAnswer(plain.engine, LOOPING);
 
 async function expectSame(options: Partial<LocalEngineOptions>, request = LOOPING, expected = looped): Promise<void> {
   const { engine } = await rings.open({ ...LONG_DRAFTS, ...options });
-  expect(await collect(engine, request)).toEqual(expected);
+  expect(await collectAnswer(engine, request)).toEqual(expected);
   const stats = await engine.stats();
   expect(stats.numAcceptedDraftTokensTotal).toBeGreaterThan(0);
   expect(stats).toMatchObject({ numRunning: 0, numWaiting: 0, numFreePages: stats.numPages });
@@ -68,7 +68,7 @@ describe('an answer with drafts', () => {
     const drafting = await rings.open(LONG_DRAFTS);
     await fc.assert(
       fc.asyncProperty(requests, async (request) => {
-        expect(await collect(drafting.engine, request)).toEqual(await collect(plain.engine, request));
+        expect(await collectAnswer(drafting.engine, request)).toEqual(await collectAnswer(plain.engine, request));
       }),
       { numRuns: 60 },
     );
@@ -79,7 +79,7 @@ describe('an answer with drafts', () => {
 
   it('takes fewer steps', async () => {
     const { engine } = await rings.open(LONG_DRAFTS);
-    expect(await collect(engine, LOOPING)).toEqual(looped);
+    expect(await collectAnswer(engine, LOOPING)).toEqual(looped);
     const stats = await engine.stats();
     expect(stats.numGeneratedTokensTotal).toBe(48);
     expect(stats.numStepsTotal).toBeLessThan(40);
@@ -88,7 +88,7 @@ describe('an answer with drafts', () => {
 
   it('has no drafts when they are turned off', async () => {
     const { engine } = await rings.open({ limits: NO_DRAFTS });
-    await collect(engine, LOOPING);
+    await collectAnswer(engine, LOOPING);
     expect(await engine.stats()).toMatchObject({ numDraftTokensTotal: 0, numStepsTotal: 48 });
   });
 
@@ -97,8 +97,8 @@ describe('an answer with drafts', () => {
   it('shares its steps with others', async () => {
     const { engine } = await rings.open({ ...LONG_DRAFTS, stageCount: 2 });
     const all = [1, 2, 3, 4].map((seed) => ({ ...LOOPING, sampling: { ...LOOPING.sampling, temperature: 0.2, seed } }));
-    const expected = await Promise.all(all.map((request) => collect(plain.engine, request)));
-    expect(await Promise.all(all.map((request) => collect(engine, request)))).toEqual(expected);
+    const expected = await Promise.all(all.map((request) => collectAnswer(plain.engine, request)));
+    expect(await Promise.all(all.map((request) => collectAnswer(engine, request)))).toEqual(expected);
     expect((await engine.stats()).numAcceptedDraftTokensTotal).toBeGreaterThan(0);
   });
 
@@ -106,14 +106,14 @@ describe('an answer with drafts', () => {
     for (const stopTokenId of new Set(tokensOf(looped))) {
       const request = { ...LOOPING, stopTokenIds: [stopTokenId] };
       const { engine } = await rings.open(LONG_DRAFTS);
-      expect(await collect(engine, request)).toEqual(await collect(plain.engine, request));
+      expect(await collectAnswer(engine, request)).toEqual(await collectAnswer(plain.engine, request));
     }
   });
 
   it('ends at its last token and at the end of the context', async () => {
     const { engine } = await rings.open({ ...LONG_DRAFTS, contextLengthMax: 64 });
     for (let maxTokens = 20; maxTokens < 48; maxTokens++) {
-      const answer = await collect(engine, { ...LOOPING, maxTokens });
+      const answer = await collectAnswer(engine, { ...LOOPING, maxTokens });
       const numTokens = Math.min(maxTokens, 64 + 1 - LOOPING.promptTokens.length);
       expect(answer).toEqual([...looped.slice(0, numTokens), { ...looped.at(-1), completionTokens: numTokens }]);
     }
@@ -123,9 +123,9 @@ describe('an answer with drafts', () => {
 describe('drafts under trouble', () => {
   it('that takes their pages', async () => {
     const all = [1, 2, 3].map((salt) => ({ ...LOOPING, promptTokens: repetitive(4, 24, salt) }));
-    const expected = await Promise.all(all.map((request) => collect(plain.engine, request)));
+    const expected = await Promise.all(all.map((request) => collectAnswer(plain.engine, request)));
     const { engine } = await rings.open({ ...LONG_DRAFTS, stageCount: 2, contextLengthMax: 80, numPages: 6 });
-    expect(await Promise.all(all.map((request) => collect(engine, request)))).toEqual(expected);
+    expect(await Promise.all(all.map((request) => collectAnswer(engine, request)))).toEqual(expected);
     const stats = await engine.stats();
     expect(stats.numPromptTokensTotal).toBeGreaterThan(3 * LOOPING.promptTokens.length);
     expect(stats).toMatchObject({ numFreePages: 6 });
@@ -159,14 +159,14 @@ describe('drafts under trouble', () => {
     await stream.cancel();
     const stats = await engine.stats();
     expect(stats).toMatchObject({ numRunning: 0, numFreePages: stats.numPages });
-    expect(await collect(engine, LOOPING)).toEqual(looped);
+    expect(await collectAnswer(engine, LOOPING)).toEqual(looped);
   });
 
   it('of a stream that was cut and goes on', async () => {
     const tokens = tokensOf(looped);
     const { engine } = await rings.open(LONG_DRAFTS);
     for (let numEmitted = 0; numEmitted <= tokens.length; numEmitted += 5) {
-      const resumed = await collect(engine, { ...LOOPING, emittedTokens: tokens.slice(0, numEmitted) });
+      const resumed = await collectAnswer(engine, { ...LOOPING, emittedTokens: tokens.slice(0, numEmitted) });
       expect(resumed).toEqual(looped.slice(numEmitted));
     }
   });

@@ -47,6 +47,15 @@ export async function collect(head: HeadClient, request: GenerateRequest): Promi
   return parseEvents(await new Response(await head.generate(request)).text());
 }
 
+/** The same whatever the engine had in its cache. */
+export async function collectAnswer(head: HeadClient, request: GenerateRequest): Promise<GenerateEvent[]> {
+  return answerOf(await collect(head, request));
+}
+
+export function answerOf(events: readonly GenerateEvent[]): GenerateEvent[] {
+  return events.map((event) => (event.type === 'finish' ? { ...event, cachedTokens: 0 } : event));
+}
+
 /** Without the first event of a stream, whose load says nothing about the generation. */
 export function parseEvents(text: string): GenerateEvent[] {
   return text

@@ -3,6 +3,7 @@ import { loadKernels } from '../../../wasm/build.ts';
 import { createStageRuntime, PAGE_SIZE_TOKENS, type StageRuntime } from '../../../wasm/host/stage-runtime.ts';
 import {
   collect,
+  collectAnswer,
   GREEDY,
   parseEvents,
   pollStats,
@@ -176,7 +177,7 @@ describe('a reader that does not keep up', () => {
     const expected = await collect((await rings.open()).engine, request);
     const stream = await engine.generate(request);
     const { numGeneratedTokensTotal } = await pollStats(engine, (stats) => stats.numGeneratedTokensTotal > 3);
-    expect(await collect(engine, request)).toEqual(expected);
+    expect(await collectAnswer(engine, request)).toEqual(expected);
     // The second answer is whole; the first got no further than its buffer.
     const paused = await engine.stats();
     expect(paused.numRunning).toBe(1);
