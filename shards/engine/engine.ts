@@ -126,6 +126,7 @@ export class HeadEngine implements HeadClient {
       ringOpen: this.#ring.isOpen,
       numWaiting: this.#scheduler.numWaiting,
       numRunning: this.#scheduler.numRunning,
+      numPreemptionsTotal: this.#scheduler.numPreemptionsTotal,
       numPages: this.#cache.pool.numPages,
       numFreePages: this.#cache.pool.numAvailablePages,
       numCachedPages: this.#cache.pool.numCachedPages,

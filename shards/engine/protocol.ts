@@ -91,6 +91,8 @@ export interface EngineStats {
   readonly ringOpen: boolean;
   readonly numWaiting: number;
   readonly numRunning: number;
+  /** Sequences that lost their pages to others, and go on later. */
+  readonly numPreemptionsTotal: number;
   readonly numPages: number;
   /** Pages that no sequence has; the cached ones among them hold a prefix that may be wanted again. */
   readonly numFreePages: number;

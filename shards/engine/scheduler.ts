@@ -44,6 +44,7 @@ export class Scheduler {
   /** Both in order of arrival, oldest first. */
   #running: Sequence[] = [];
   #waiting: Sequence[] = [];
+  #numPreemptionsTotal = 0;
 
   constructor(limits: SchedulerLimits, pages: SequencePages) {
     assert(
@@ -64,6 +65,11 @@ export class Scheduler {
 
   get numWaiting(): number {
     return this.#waiting.length;
+  }
+
+  /** Sequences that lost their pages because others needed them. */
+  get numPreemptionsTotal(): number {
+    return this.#numPreemptionsTotal;
   }
 
   /** Sequences that are not finished, oldest first. */
@@ -186,6 +192,7 @@ export class Scheduler {
   #growOrPreempt(sequence: Sequence): void {
     while (sequence.state === 'running' && !sequence.pageTable.cover(sequence.tokens.length)) {
       this.#preempt(this.#chooseVictim());
+      this.#numPreemptionsTotal++;
     }
   }
 

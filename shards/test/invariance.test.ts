@@ -78,7 +78,7 @@ describe('invariance of the number of steps in flight', () => {
       expect(tightAnswers[i]).toEqual(expected);
     }
     const stats = await tight.engine.stats();
-    expect(stats.numPromptTokensTotal).toBeGreaterThan((await together.engine.stats()).numPromptTokensTotal);
+    expect(stats.numPreemptionsTotal).toBeGreaterThan(0);
     expect(stats).toMatchObject({ numRunning: 0, numWaiting: 0, numFreePages: stats.numPages });
   });
 });

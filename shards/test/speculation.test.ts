@@ -127,7 +127,7 @@ describe('drafts under trouble', () => {
     const { engine } = await rings.open({ ...LONG_DRAFTS, stageCount: 2, contextLengthMax: 80, numPages: 6 });
     expect(await Promise.all(all.map((request) => collectAnswer(engine, request)))).toEqual(expected);
     const stats = await engine.stats();
-    expect(stats.numPromptTokensTotal).toBeGreaterThan(3 * LOOPING.promptTokens.length);
+    expect(stats.numPreemptionsTotal).toBeGreaterThan(0);
     expect(stats).toMatchObject({ numFreePages: 6 });
     expect(stats.numAcceptedDraftTokensTotal).toBeGreaterThan(0);
   });

@@ -215,8 +215,7 @@ describe('pages', () => {
     // Five pages each: two sequences fit when they start, and not when they end.
     const tight = await rings.open({ stageCount: 2, contextLengthMax: 80, numPages: 7 });
     expect(await Promise.all(requests.map((request) => collect(tight.engine, request)))).toEqual(expected);
-    const { numPromptTokensTotal } = await tight.engine.stats();
-    expect(numPromptTokensTotal).toBeGreaterThan(4 * 30);
+    expect((await tight.engine.stats()).numPreemptionsTotal).toBeGreaterThan(0);
     await expectEmpty(tight.engine);
   });
 });
