@@ -8,12 +8,22 @@ import type { RingHead } from '../link/ring-head.ts';
 import { RING_TIMINGS } from '../link/ring-protocol.ts';
 import type { StageAssignment } from '../model/assignment.ts';
 import type { Clock } from '../platform/clock.ts';
-import { Answers, type ErrorEvent } from './answers.ts';
+import { err, ok, type Result } from '../result.ts';
+import { Answers } from './answers.ts';
 import { zeroCounters, type EngineCounters } from './counters.ts';
 import { EventStream } from './event-stream.ts';
 import { ENGINE_LIMITS, type EngineLimits } from './limits.ts';
-import { Listeners } from './listeners.ts';
+import { Listeners, type EventSink } from './listeners.ts';
 import { PageOperationQueue } from './page-operation-queue.ts';
+import { PrefixKeeper, type PrefixKeeperOptions } from './prefix-keeper.ts';
+import type {
+  DrainClient,
+  PrefixClient,
+  PrefixFailure,
+  PromptPrefix,
+  WarmedPrefix,
+  WarmPrefixRequest,
+} from './prefix-protocol.ts';
 import type { EngineStats, GenerateRequest, HeadClient } from './protocol.ts';
 import { Recovery } from './recovery.ts';
 import { Scheduler } from './scheduler.ts';
@@ -33,7 +43,7 @@ export interface HeadEngineOptions {
   readonly idleCloseMs?: number;
 }
 
-export class HeadEngine implements HeadClient {
+export class HeadEngine implements HeadClient, PrefixClient, DrainClient {
   readonly #assignment: StageAssignment;
   readonly #ring: RingHead;
   readonly #limits: EngineLimits;
@@ -43,7 +53,9 @@ export class HeadEngine implements HeadClient {
   readonly #answers: Answers;
   readonly #loop: StepLoop;
   readonly #counters: EngineCounters;
+  readonly #prefixes: PrefixKeeper;
   #nextSequenceId = 1;
+  #isDraining = false;
 
   constructor(options: HeadEngineOptions) {
     const { assignment, ring, clock } = options;
@@ -76,6 +88,11 @@ export class HeadEngine implements HeadClient {
     const parts = { ring, clock, scheduler, pages, operations, answers, recovery, counters };
     const pace = options.pace ?? null;
     this.#loop = new StepLoop({ ...parts, sequencesRunningMax, stepsInFlightMax, numLogitRowsMax, pace, idleCloseMs });
+    const start: PrefixKeeperOptions['start'] = async (request, sink) => {
+      const started = await this.#start(request, sink);
+      return started.ok ? null : started.error;
+    };
+    this.#prefixes = new PrefixKeeper({ ring, clock, cache, pages, loop: this.#loop, start });
   }
 
   /** Longest sequence, prompt and output together, whose tokens are computed. */
@@ -84,39 +101,53 @@ export class HeadEngine implements HeadClient {
   }
 
   async generate(request: GenerateRequest): Promise<ReadableStream<Uint8Array>> {
-    const config = await this.#ring.readConfig();
-    if (!config.ok) {
-      return this.#refuse({ type: 'error', ...config.error, code: 'not_ready' });
-    }
-    const { vocabSize } = config.value;
-    const valid = validateRequest(request, { vocabSize, sequenceTokensMax: this.sequenceTokensMax });
-    if (!valid.ok) {
-      return this.#refuse({ type: 'error', ...valid.error });
-    }
-    const sequence = new Sequence(this.#nextSequenceId++, request, this.#cache.pool);
-    if (!this.#scheduler.add(sequence)) {
-      const message = `${this.#scheduler.numWaiting} requests wait already: try again later or on another replica`;
-      return this.#refuse({ type: 'error', code: 'queue_full', message, retryable: true });
-    }
+    let sequence: Sequence | null = null;
     const stream = new EventStream(this.#limits.eventBytesMax, {
       onDrained: () => {
-        if (this.#listeners.resume(sequence)) {
+        if (sequence !== null && this.#listeners.resume(sequence)) {
           this.#loop.wake();
         }
       },
       onCancel: () => {
-        this.#answers.drop(sequence);
-        this.#loop.wake();
+        if (sequence !== null) {
+          this.#answers.drop(sequence);
+          this.#loop.wake();
+        }
       },
     });
-    this.#listeners.add(sequence, stream);
-    const { numRunning, numWaiting } = this.#scheduler;
-    stream.write({ type: 'accepted', load: { numRunning, numWaiting } });
-    if (request.numPromptLogprobs !== null) {
-      this.#answers.sendPromptLogprobs(sequence);
+    const started = await this.#start(request, stream);
+    if (started.ok) {
+      sequence = started.value;
+    } else {
+      stream.write({ type: 'error', ...started.error });
+      stream.end();
     }
-    this.#loop.wake();
     return stream.readable;
+  }
+
+  warmPrefix(request: WarmPrefixRequest): Promise<Result<WarmedPrefix, PrefixFailure>> {
+    return this.#prefixes.warm(request);
+  }
+
+  unpinPrefix(prefix: PromptPrefix): Promise<Result<null, PrefixFailure>> {
+    return this.#prefixes.unpin(prefix);
+  }
+
+  deleteTenant(cacheSalt: string): Promise<Result<null, PrefixFailure>> {
+    for (const sequence of this.#scheduler.sequences) {
+      sequence.keepsPages = sequence.keepsPages && sequence.request.cacheSalt !== cacheSalt;
+    }
+    return this.#prefixes.deleteTenant(cacheSalt);
+  }
+
+  drain(): Promise<void> {
+    this.#isDraining = true;
+    return Promise.resolve();
+  }
+
+  resume(): Promise<void> {
+    this.#isDraining = false;
+    return Promise.resolve();
   }
 
   stats(): Promise<EngineStats> {
@@ -124,6 +155,7 @@ export class HeadEngine implements HeadClient {
       model: this.#assignment.model,
       stageCount: this.#assignment.stageCount,
       ringOpen: this.#ring.isOpen,
+      isDraining: this.#isDraining,
       numWaiting: this.#scheduler.numWaiting,
       numRunning: this.#scheduler.numRunning,
       numPreemptionsTotal: this.#scheduler.numPreemptionsTotal,
@@ -135,11 +167,34 @@ export class HeadEngine implements HeadClient {
     });
   }
 
-  #refuse(event: ErrorEvent): ReadableStream<Uint8Array> {
-    const stream = new EventStream(this.#limits.eventBytesMax, { onDrained() {}, onCancel() {} });
-    stream.write(event);
-    stream.end();
-    return stream.readable;
+  /** Checks a request and queues its sequence. Nothing is computed before the caller has had its turn. */
+  async #start(request: GenerateRequest, sink: EventSink): Promise<Result<Sequence, PrefixFailure>> {
+    const config = await this.#ring.readConfig();
+    if (!config.ok) {
+      return err({ ...config.error, code: 'not_ready' });
+    }
+    if (this.#isDraining) {
+      const message = 'this replica takes no new requests: send it to another one, or later';
+      return err({ code: 'draining', message, retryable: true });
+    }
+    const { vocabSize } = config.value;
+    const valid = validateRequest(request, { vocabSize, sequenceTokensMax: this.sequenceTokensMax });
+    if (!valid.ok) {
+      return valid;
+    }
+    const sequence = new Sequence(this.#nextSequenceId++, request, this.#cache.pool);
+    if (!this.#scheduler.add(sequence)) {
+      const message = `${this.#scheduler.numWaiting} requests wait already: try again later or on another replica`;
+      return err({ code: 'queue_full', message, retryable: true });
+    }
+    this.#listeners.add(sequence, sink);
+    const { numRunning, numWaiting } = this.#scheduler;
+    sink.write({ type: 'accepted', load: { numRunning, numWaiting } });
+    if (request.numPromptLogprobs !== null) {
+      this.#answers.sendPromptLogprobs(sequence);
+    }
+    this.#loop.wake();
+    return ok(sequence);
   }
 
   #giveUpReader(sequence: Sequence): void {

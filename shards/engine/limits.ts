@@ -58,10 +58,13 @@ export interface RequestLimits {
   readonly logitBiasMax: number;
   /** End-of-turn tokens of a model are a handful. */
   readonly stopTokenIdsMax: number;
+  /** How long a prefix may be pinned at a time: whoever still wants it after a month asks again. */
+  readonly prefixTtlMsMax: number;
 }
 
 export const REQUEST_LIMITS: RequestLimits = {
   topLogprobsMax: 20,
   logitBiasMax: 1024,
   stopTokenIdsMax: 64,
+  prefixTtlMsMax: 30 * 24 * 60 * 60_000,
 };

@@ -89,6 +89,8 @@ export interface EngineStats {
   readonly model: string;
   readonly stageCount: number;
   readonly ringOpen: boolean;
+  /** Whether it finishes what it has and takes nothing new. */
+  readonly isDraining: boolean;
   readonly numWaiting: number;
   readonly numRunning: number;
   /** Sequences that lost their pages to others, and go on later. */

@@ -132,6 +132,31 @@ export class SequencePages {
     }
   }
 
+  /** Has pages saved that may have been before: a store keeps what it likes. Those that are not in memory are left out. */
+  saveAgain(keys: readonly PageKey[]): void {
+    for (const { hash } of keys) {
+      const entry = this.#options.cache.find(hash);
+      if (entry !== null && entry.saveState !== 'requested') {
+        entry.numSavesRequested = 0;
+        this.#save(entry);
+      }
+    }
+  }
+
+  /** Whether steps that saved these pages have come back. */
+  areSaved(keys: readonly PageKey[]): boolean {
+    return keys.every((key) => {
+      const entry = this.#options.cache.find(key.hash);
+      return entry === null ? this.#options.hasStored(key) : entry.saveState === 'saved';
+    });
+  }
+
+  /** Forgets a tenant's pages, and what was to be saved of them. Its sequences keep theirs to themselves: see `keepsPages`. */
+  dropTenant(tenant: string): void {
+    this.#options.cache.dropTenant(tenant);
+    this.#options.operations.dropSaves(tenant);
+  }
+
   /** The contents of all pages are lost. */
   clear(): void {
     this.#options.cache.clear();

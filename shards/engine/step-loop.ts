@@ -46,6 +46,10 @@ export class StepLoop {
   #sampler: Sampler | null = null;
   #isLooping = false;
   #idleTimer: Timer | null = null;
+  #numSent = 0;
+  #numTaken = 0;
+  #numBroken = 0;
+  #turnWaiters: (() => void)[] = [];
 
   constructor(options: StepLoopOptions) {
     const hasRoom = options.operations.hasRoomFor(options.sequencesRunningMax);
@@ -65,12 +69,42 @@ export class StepLoop {
     this.#loop().catch((thrown: unknown) => {
       const message = `the engine failed: ${describeError(thrown)}`;
       this.#options.answers.failAll({ type: 'error', code: 'internal', message, retryable: true });
-      this.#inFlight.takeAll();
+      this.#takeLost();
       // Nobody knows what the pages hold now.
       this.#options.scheduler.readmitAll();
       this.#options.ring.close('the engine failed');
       this.#stop();
     });
+  }
+
+  /** Resolves when a step has been taken back, or the loop has stopped. @returns false when it does not run. */
+  async turn(): Promise<boolean> {
+    if (!this.#isLooping) {
+      return false;
+    }
+    await new Promise<void>((resolve) => this.#turnWaiters.push(resolve));
+    return true;
+  }
+
+  /** Waits for the steps that are under way. @returns false when one of them was lost with its ring. */
+  async settle(): Promise<boolean> {
+    const [numSent, numBroken] = [this.#numSent, this.#numBroken];
+    while (this.#numTaken < numSent && (await this.turn())) {
+      // One after the other.
+    }
+    return this.#numBroken === numBroken;
+  }
+
+  /** A step is out of the way, or there are none. */
+  #endTurn(): void {
+    this.#turnWaiters.splice(0).forEach((resolve) => resolve());
+  }
+
+  /** Takes out what will not come back. */
+  #takeLost(): MicroBatch[] {
+    this.#numBroken++;
+    this.#numTaken = this.#numSent;
+    return this.#inFlight.takeAll();
   }
 
   async #loop(): Promise<void> {
@@ -84,6 +118,7 @@ export class StepLoop {
       const returned = sent === 'none' ? this.#inFlight.takeReturned() : null;
       if (returned !== null) {
         await this.#takeStep(returned);
+        this.#endTurn();
       } else if (sent === 'none' && this.#inFlight.size === 0) {
         break;
       } else if (sent === 'none' || this.#isFull) {
@@ -103,6 +138,7 @@ export class StepLoop {
   #stop(): void {
     const { clock, ring, idleCloseMs, pace } = this.#options;
     this.#isLooping = false;
+    this.#endTurn();
     pace?.stepsEnd();
     this.#idleTimer = clock.startTimer(idleCloseMs, () => ring.close('no work'));
   }
@@ -143,6 +179,7 @@ export class StepLoop {
   #send(scheduled: readonly ScheduledSequence[]): 'sent' {
     const { ring, operations, pace } = this.#options;
     const batch = buildMicroBatch(scheduled, operations.take(scheduled.length > 0));
+    this.#numSent++;
     this.#inFlight.add(batch, ring.submit(batch.step));
     pace?.stepSent(batch.step.tokenIds.length);
     return 'sent';
@@ -151,9 +188,10 @@ export class StepLoop {
   async #takeStep({ batch, outcome }: ReturnedStep): Promise<void> {
     const { recovery, counters, scheduler, pages } = this.#options;
     if (!outcome.ok) {
-      await recovery.recover(outcome.error, [batch, ...this.#inFlight.takeAll()]);
+      await recovery.recover(outcome.error, [batch, ...this.#takeLost()]);
       return;
     }
+    this.#numTaken++;
     counters.numStepsTotal += batch.scheduled.length > 0 ? 1 : 0;
     recovery.noteSuccess();
     pages.confirm(batch.operations, outcome.value.missing);
@@ -184,7 +222,7 @@ export class StepLoop {
       const logits = ring.logits(rows.subarray(start * hiddenSize, end * hiddenSize));
       if (logits === null) {
         // The ring closed meanwhile. What these rows would have said is computed again with the rest.
-        await recovery.recover(ring.closeReason, [batch, ...this.#inFlight.takeAll()]);
+        await recovery.recover(ring.closeReason, [batch, ...this.#takeLost()]);
         return;
       }
       const vocabSize = logits.length / (end - start);

@@ -1,0 +1,158 @@
+/** Prefixes that are to last: computed and pinned by name, let go of, or deleted with everything else of their tenant. */
+import { PAGE_SIZE_TOKENS } from '../../wasm/host/stage-runtime.ts';
+import { PageHashChain } from '../kv/page-hash-chain.ts';
+import { tenantKey, type PageKey } from '../kv/page-key.ts';
+import type { PrefixCache } from '../kv/prefix-cache.ts';
+import type { RingHead } from '../link/ring-head.ts';
+import type { PageEdit, StageFailure } from '../link/ring-protocol.ts';
+import type { Clock } from '../platform/clock.ts';
+import { err, ok, type Result } from '../result.ts';
+import type { EventSink } from './listeners.ts';
+import { REQUEST_LIMITS } from './limits.ts';
+import type { PrefixFailure, PromptPrefix, WarmedPrefix, WarmPrefixRequest } from './prefix-protocol.ts';
+import type { GenerateEvent, GenerateRequest, SamplingParams } from './protocol.ts';
+import type { SequencePages } from './sequence-pages.ts';
+import type { StepLoop } from './step-loop.ts';
+
+export interface PrefixKeeperOptions {
+  readonly ring: RingHead;
+  readonly clock: Clock;
+  readonly cache: PrefixCache;
+  readonly pages: SequencePages;
+  readonly loop: StepLoop;
+  /** Starts a generation whose events go to the sink. @returns why it was refused, or null */
+  readonly start: (request: GenerateRequest, sink: EventSink) => Promise<PrefixFailure | null>;
+}
+
+/** Nothing is sampled from a prompt alone. */
+const NO_SAMPLING: SamplingParams = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  logitBias: [],
+  seed: 0,
+};
+
+export class PrefixKeeper {
+  readonly #options: PrefixKeeperOptions;
+
+  constructor(options: PrefixKeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Computes what of the tokens is not there, has every stage save its pages, and pins them. */
+  async warm(request: WarmPrefixRequest): Promise<Result<WarmedPrefix, PrefixFailure>> {
+    const { tokens, ttlMs } = request;
+    if (!(Number.isSafeInteger(ttlMs) && ttlMs > 0 && ttlMs <= REQUEST_LIMITS.prefixTtlMsMax)) {
+      const message = `ttlMs is ${ttlMs}, not between 1 and ${REQUEST_LIMITS.prefixTtlMsMax}`;
+      return err({ code: 'invalid_request', message, retryable: false });
+    }
+    const keys = pageKeys(request);
+    const { clock, cache, pages } = this.#options;
+    let expiresAtMs = 0;
+    const last = await this.#compute(request, () => {
+      // While the sequence has them, so that none is evicted in between.
+      expiresAtMs = clock.nowMs() + ttlMs;
+      cache.pin(keys, expiresAtMs);
+      pages.saveAgain(keys);
+    });
+    if (last.type !== 'finish') {
+      return err(last);
+    }
+    const kept = await this.#keep(keys, expiresAtMs);
+    if (!kept.ok) {
+      cache.unpin(keys);
+      return kept;
+    }
+    return ok({ numTokens: tokens.length, cachedTokens: last.cachedTokens, numPages: keys.length, expiresAtMs });
+  }
+
+  /** Leaves the pages of a prefix to the budget. */
+  unpin(prefix: PromptPrefix): Promise<Result<null, PrefixFailure>> {
+    const keys = pageKeys(prefix);
+    this.#options.cache.unpin(keys);
+    return this.#edit({ kind: 'pin', keys, untilMs: null });
+  }
+
+  /**
+   * Deletes every page of a tenant, in memory and in the stores. Requests of it that run meanwhile go on, but leave nothing
+   * behind.
+   * @returns an error that is worth a repetition when a stage did not answer, or may have saved a page behind the deletion.
+   */
+  async deleteTenant(cacheSalt: string): Promise<Result<null, PrefixFailure>> {
+    const tenant = tenantKey(cacheSalt);
+    this.#options.pages.dropTenant(tenant);
+    // Steps that are under way may carry saves of it.
+    const isSettled = await this.#options.loop.settle();
+    const edited = await this.#edit({ kind: 'deleteTenant', tenant });
+    if (edited.ok && !isSettled) {
+      const message = 'the ring broke under steps that may have saved pages of the tenant: delete it again';
+      return err({ code: 'ring_failed', message, retryable: true });
+    }
+    return edited;
+  }
+
+  /** @returns the event that ended it. @param onFinish called at that very moment, with the pages still in use */
+  #compute(request: WarmPrefixRequest, onFinish: () => void): Promise<EndEvent> {
+    const generate: GenerateRequest = {
+      requestId: request.requestId,
+      promptTokens: request.tokens,
+      emittedTokens: [],
+      maxTokens: 0,
+      sampling: NO_SAMPLING,
+      stopTokenIds: [],
+      numTopLogprobs: null,
+      numPromptLogprobs: null,
+      cacheSalt: request.cacheSalt,
+    };
+    return new Promise((resolve, reject) => {
+      const write = (event: GenerateEvent): void => {
+        if (event.type === 'finish') {
+          onFinish();
+        }
+        if (event.type === 'finish' || event.type === 'error') {
+          resolve(event);
+        }
+      };
+      const sink: EventSink = { isFull: false, write, end() {} };
+      this.#options.start(generate, sink).then((refusal) => {
+        if (refusal !== null) {
+          resolve({ type: 'error', ...refusal });
+        }
+      }, reject);
+    });
+  }
+
+  /** Waits until every stage has been told to save, then pins in the stores. */
+  async #keep(keys: readonly PageKey[], untilMs: number): Promise<Result<null, PrefixFailure>> {
+    const { pages, loop } = this.#options;
+    while (!pages.areSaved(keys)) {
+      if (!(await loop.turn())) {
+        const message = 'the ring broke before the pages were saved: warm the prefix again';
+        return err({ code: 'ring_failed', message, retryable: true });
+      }
+    }
+    return this.#edit({ kind: 'pin', keys, untilMs });
+  }
+
+  async #edit(edit: PageEdit): Promise<Result<null, PrefixFailure>> {
+    const edited = await this.#options.ring.editPages(edit);
+    return edited.ok ? ok(null) : err(ringFailure(edited.error));
+  }
+}
+
+type EndEvent = Extract<GenerateEvent, { type: 'finish' | 'error' }>;
+
+/** Of all full pages. */
+function pageKeys({ tokens, cacheSalt }: PromptPrefix): PageKey[] {
+  const chain = new PageHashChain(cacheSalt);
+  return Array.from({ length: Math.floor(tokens.length / PAGE_SIZE_TOKENS) }, (_, i) => chain.key(tokens, i));
+}
+
+function ringFailure({ message, retryable }: StageFailure): PrefixFailure {
+  return { code: 'ring_failed', message, retryable };
+}
