@@ -58,17 +58,9 @@ describe.each(SETTINGS)('%s', (_, settings) => {
   const options = { numTokensMax: 32, ...settings, limits: { reopenDelayMs: 1, ...settings.limits } };
   const stageCount = options.stageCount ?? 1;
 
-  /** Stores that outlive their ring. */
-  function stores(): {
-    readonly all: MemoryPageStore[];
-    readonly createStore: (stageIndex: number) => MemoryPageStore;
-  } {
-    const all = Array.from(
-      { length: stageCount },
-      () => new MemoryPageStore({ clock: systemClock, bytesMax: 2 ** 24 }),
-    );
-    return { all, createStore: (stageIndex) => all[stageIndex] as MemoryPageStore };
-  }
+  /** That outlive their ring. */
+  const createStores = (): MemoryPageStore[] =>
+    Array.from({ length: stageCount }, () => new MemoryPageStore({ clock: systemClock }));
 
   /** The loop goes idle only when everything is saved. */
   const untilSaved = (local: LocalEngine, numPages: number): Promise<unknown> =>
@@ -108,12 +100,12 @@ describe.each(SETTINGS)('%s', (_, settings) => {
   });
 
   it('pages from the stores', async () => {
-    const { createStore } = stores();
-    const before = await rings.open({ ...options, createStore });
+    const pageStores = createStores();
+    const before = await rings.open({ ...options, pageStores });
     await collect(before.engine, ask());
     await untilSaved(before, NUM_PAGES_CACHED + 1);
     before.ring.close('the runtime ends');
-    const after = await rings.open({ ...options, createStore });
+    const after = await rings.open({ ...options, pageStores });
     const events = await collect(after.engine, ask());
     expect([answerOf(events), cachedTokensOf(events)]).toEqual([expected, NUM_TOKENS_CACHED]);
     expect(await after.engine.stats()).toMatchObject({
@@ -123,18 +115,18 @@ describe.each(SETTINGS)('%s', (_, settings) => {
   });
 
   it('pages that one stage has lost', async () => {
-    const { all, createStore } = stores();
-    const before = await rings.open({ ...options, createStore });
+    const pageStores = createStores();
+    const before = await rings.open({ ...options, pageStores });
     await collect(before.engine, ask());
     await untilSaved(before, NUM_PAGES_CACHED + 1);
     before.ring.close('the runtime ends');
     const lost = new PageHashChain('').key(PROMPT, 2);
-    const after = await rings.open({ ...options, createStore });
-    all.at(-1)?.delete([lost]);
+    const after = await rings.open({ ...options, pageStores });
+    pageStores.at(-1)?.delete([lost]);
     const events = await collect(after.engine, ask());
     expect([answerOf(events), cachedTokensOf(events)]).toEqual([expected, 2 * PAGE_SIZE_TOKENS]);
     await untilSaved(after, 1);
-    expect(all.at(-1)?.has(lost)).toBe(true);
+    expect(pageStores.at(-1)?.has(lost)).toBe(true);
   });
 
   it('several answers to one prompt, which is computed once', async () => {
