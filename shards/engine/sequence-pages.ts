@@ -68,7 +68,7 @@ export class SequencePages {
     return 'admitted';
   }
 
-  /** Registers the pages that are full and verified by now. */
+  /** Registers the pages that are full and verified by now, of a sequence that has its pages. */
   register(sequence: Sequence): void {
     if (!sequence.keepsPages) {
       return;

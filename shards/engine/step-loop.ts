@@ -9,7 +9,7 @@ import type { EngineCounters } from './counters.ts';
 import { buildMicroBatch, type MicroBatch, type ResultRow } from './micro-batch.ts';
 import type { PageOperationQueue } from './page-operation-queue.ts';
 import type { Recovery } from './recovery.ts';
-import type { ScheduledSequence, Scheduler } from './scheduler.ts';
+import { isCurrent, type ScheduledSequence, type Scheduler } from './scheduler.ts';
 import type { SequencePages } from './sequence-pages.ts';
 import { StepsInFlight, type ReturnedStep } from './steps-in-flight.ts';
 import { isUsable, takeLogits } from './take-logits.ts';
@@ -232,8 +232,10 @@ export class StepLoop {
         if (isUsable(resultRow)) {
           const view = logits.subarray((row - start) * vocabSize, (row - start + 1) * vocabSize);
           answers.apply(resultRow.sequence, takeLogits(resultRow, view, this.#sampler));
-          // An accepted draft token may have filled a page.
-          pages.register(resultRow.sequence);
+          if (isCurrent(resultRow)) {
+            // An accepted draft token may have filled a page.
+            pages.register(resultRow.sequence);
+          }
         }
       }
     }
