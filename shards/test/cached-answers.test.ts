@@ -183,7 +183,8 @@ describe.each(SETTINGS)('%s', (_, settings) => {
     expect(numShared).toBeGreaterThan(0);
   });
 
-  it.skipIf(stageCount === 1).each([2, 5, 9])('a ring that breaks at frame %i and keeps its pages', async (target) => {
+  // A ring of one has no links that could break.
+  it.each(stageCount === 1 ? [] : [2, 5, 9])('a ring that breaks at frame %i and keeps its pages', async (target) => {
     let numSteps = 0;
     const wrapLink: NonNullable<LocalEngineOptions['wrapLink']> = (link) => ({
       attach: (handlers) => link.attach(handlers),
