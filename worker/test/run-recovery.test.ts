@@ -21,9 +21,14 @@ const chat = (gateway: RunGateway, body: object, key: string) =>
 const get = (gateway: RunGateway, id: string, query = '') =>
   gateway.app.request(`/v1/responses/${id}${query}`, { headers: AUTH });
 
-/** Events without what no two runs have in common. */
+/** Events without what no two runs have in common: their names, and how much of the prompt an engine had cached. */
 const comparable = (events: readonly RunEvent[]): RunEvent[] =>
-  events.map(({ number, data }) => ({ number, data: data.replace(/"id":"[^"]+"/, '"id":""') }));
+  events.map(({ number, data }) => ({ number, data: nothingCached(data.replace(/"id":"[^"]+"/, '"id":""')) }));
+
+const nothingCached = (json: string): string => json.replaceAll(/"cached_tokens":\d+/g, '"cached_tokens":0');
+
+/** An answer in one piece, whatever an engine had cached. */
+const bare = (answer: unknown): object => JSON.parse(nothingCached(JSON.stringify(answer))) as object;
 
 /** Waits until so many chunks of the only run of a gateway are written. */
 async function written(gateway: RunGateway, numChunks: number): Promise<string> {
@@ -77,7 +82,7 @@ describe('an object that is killed', () => {
     const again = runEvents(await (await get(gateway, id, '?stream=true')).text());
     expect(again.slice(0, 12)).toEqual(begun);
     const state = (await (await get(gateway, id)).json()) as { answer: object };
-    expect(state.answer).toEqual({ ...plain, id });
+    expect(bare(state.answer)).toEqual(bare({ ...plain, id }));
   });
 
   it('goes on with an answer in one piece, which is paid for once', async () => {
@@ -90,7 +95,7 @@ describe('an object that is killed', () => {
     gateway.runs.crash();
     gateway.head.open();
     const second = await (await chat(gateway, body, 'k')).json();
-    expect(second).toEqual({ ...plain, id: (second as { id: string }).id });
+    expect(bare(second)).toEqual(bare({ ...plain, id: (second as { id: string }).id }));
     expect(await first).toEqual(second);
     expect(gateway.records).toMatchObject([{ outcome: 'completed', completionTokens: 24, numResumes: 1 }]);
     expect(gateway.head.requests.at(-1)?.emittedTokens.length).toBeGreaterThan(5);
@@ -105,7 +110,7 @@ describe('an object that is killed', () => {
     const id = await written(gateway, 4);
     gateway.runs.crash();
     gateway.head.open();
-    expect(await (await first).json()).toEqual({ ...plain, id });
+    expect(bare(await (await first).json())).toEqual(bare({ ...plain, id }));
     expect(gateway.head.requests.at(-1)?.numPromptLogprobs).toBeNull();
   });
 
