@@ -15,7 +15,9 @@ import { CHAT_SURFACE, COMPLETION_SURFACE } from './api/openai/generation-job.ts
 import { answerGeneration } from './api/openai/generation-route.ts';
 import type { GenerationRouteDeps } from './api/openai/generation-run.ts';
 import { modelList, modelObject } from './api/openai/models.ts';
+import { deletePrefix, getPrefix, listPrefixes, postPrefix } from './api/openai/prefix-route.ts';
 import { cancelRun, deleteRun, getRun } from './api/openai/run-route.ts';
+import { deleteTenant } from './api/openai/tenant-route.ts';
 import { createKeyring, type Environment, type Tenant } from './auth/keyring.ts';
 import { isAllowedOrigin } from './auth/origins.ts';
 import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
@@ -24,7 +26,9 @@ import { RequestCounters } from './metering/request-counters.ts';
 import type { MeteringSink } from './metering/served-record.ts';
 import { isRingEntry, type Catalog, type RingEntry } from './routing/catalog.ts';
 import { ringHealth } from './routing/ring-health.ts';
+import type { PrefixShardClient } from './prefixes/prefix.ts';
 import type { RunShardClient } from './runs/run.ts';
+import { tenantData } from './tenant-data.ts';
 import { PLAYGROUND_PATHS } from './playground/files.ts';
 import type { TextModel } from './tokenizer/text-model.ts';
 
@@ -50,6 +54,8 @@ export interface GatewayDeps {
   readonly metering: MeteringSink;
   /** The objects that keep runs; those of a tenant are numbered from 0 to `RUN_SHARDS_PER_TENANT - 1`. */
   readonly runs: (tenant: string, shardIndex: number) => RunShardClient;
+  /** The object that keeps the prefixes of a tenant. */
+  readonly prefixes: (tenant: string) => PrefixShardClient;
   /** Told about failures that are not the client's, for the operator. */
   readonly reportError: (requestId: string, thrown: unknown) => void;
   readonly limits?: GatewayLimits;
@@ -126,6 +132,11 @@ export function createGateway(deps: GatewayDeps, routeDeps = createRouteDeps(dep
   app.get('/v1/responses/:id', (context) => getRun(context, routeDeps));
   app.delete('/v1/responses/:id', (context) => deleteRun(context, routeDeps));
   app.post('/v1/responses/:id/cancel', (context) => cancelRun(context, routeDeps));
+  app.post('/v1/prefixes', (context) => postPrefix(context, routeDeps));
+  app.get('/v1/prefixes', (context) => listPrefixes(context, routeDeps));
+  app.get('/v1/prefixes/:id', (context) => getPrefix(context, routeDeps));
+  app.delete('/v1/prefixes/:id', (context) => deletePrefix(context, routeDeps));
+  app.delete('/v1/tenant', (context) => deleteTenant(context, tenantData(deps), deps.reportError));
   refuseOtherMethods(app);
   return app;
 }
@@ -224,6 +235,9 @@ function refuseOtherMethods(app: Hono<GatewayEnv>): void {
     '/v1/images/generations': 'POST',
     '/v1/responses/:id': 'GET, DELETE',
     '/v1/responses/:id/cancel': 'POST',
+    '/v1/prefixes': 'GET, POST',
+    '/v1/prefixes/:id': 'GET, DELETE',
+    '/v1/tenant': 'DELETE',
     ...Object.fromEntries(PLAYGROUND_PATHS.map((path) => [path, 'GET'])),
   };
   for (const [path, method] of Object.entries(allowed)) {

@@ -8,6 +8,7 @@ import { createModelFileReader } from './platform/asset-files.ts';
 import { readSettings, type GatewayBindings } from './platform/environment.ts';
 import { headStub } from './platform/head-stub.ts';
 import { createOrigins } from './platform/origin-transports.ts';
+import { prefixShardStubs } from './platform/prefix-shard.ts';
 import { RunShardObject, runShardStubs } from './platform/run-shard.ts';
 import { createTextModels } from './tokenizer/text-model.ts';
 
@@ -37,6 +38,7 @@ function createFrom(bindings: GatewayBindings): Served {
     randomId: () => crypto.randomUUID().replaceAll('-', ''),
     randomSeed: () => systemEntropy.uint32(),
     runs: runShardStubs(bindings.RUNS),
+    prefixes: prefixShardStubs(bindings.PREFIXES),
     metering: consoleSink,
     reportError: reportErrorToConsole,
   };
@@ -51,6 +53,8 @@ export class RunShard extends RunShardObject {
     return served.routeDeps;
   }
 }
+
+export { PrefixShard } from './platform/prefix-shard.ts';
 
 export default {
   fetch(request: Request, bindings: GatewayBindings, context: ExecutionContext): Response | Promise<Response> {

@@ -29,6 +29,11 @@ export interface GatewayLimits {
   readonly rerankDocumentsMax: number;
   /** Longest description of an image to generate, in UTF-16 units. */
   readonly imagePromptLengthMax: number;
+  /** Prefixes that a tenant has pinned; each may hold a whole context of pages. */
+  readonly prefixesMax: number;
+  /** How long a prefix is kept when the request does not say, and at most, in seconds: an hour and 30 days. */
+  readonly prefixTtlSecondsDefault: number;
+  readonly prefixTtlSecondsMax: number;
   /** Tokens of an origin's answer when the request does not say: reasoning takes thousands before the answer begins. */
   readonly originTokensDefault: number;
   /** Tokens of a chat answer when the request does not say: long enough for an answer, short enough for a loop. */
@@ -54,6 +59,9 @@ export const DEFAULT_GATEWAY_LIMITS: GatewayLimits = {
   embeddingInputsMax: 2048,
   rerankDocumentsMax: 1000,
   imagePromptLengthMax: 4000,
+  prefixesMax: 64,
+  prefixTtlSecondsDefault: 3600,
+  prefixTtlSecondsMax: 30 * 24 * 3600,
   originTokensDefault: 4096,
   chatTokensDefault: 1024,
   completionTokensDefault: 16,

@@ -17,7 +17,7 @@ export const GATEWAY_SCRIPT_NAME = 'lamina-gateway';
 export const STAGE_CLASS = 'StageShard';
 
 /** Classes of the gateway's own objects, each with the binding by which the gateway reaches them. */
-const GATEWAY_CLASSES = { RUNS: 'RunShard' } as const;
+const GATEWAY_CLASSES = { RUNS: 'RunShard', PREFIXES: 'PrefixShard' } as const;
 
 /** Public name of the model that runs inside the platform. */
 export const LITE_MODEL_ID = PUBLIC_MODELS.lite.id;

@@ -1,7 +1,8 @@
 /** What was served to whom: one record per request that had a valid key. Bills, limits and charts are made from these. */
 import type { Tier } from '../routing/tiers.ts';
 
-export type ServedSurface = 'chat.completions' | 'completions' | 'embeddings' | 'rerank' | 'images.generations';
+export type ServedSurface =
+  'chat.completions' | 'completions' | 'prefixes' | 'embeddings' | 'rerank' | 'images.generations';
 
 export interface ServedRecord {
   readonly requestId: string;

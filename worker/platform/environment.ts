@@ -1,5 +1,6 @@
 /** The bindings and variables of the gateway's Worker, checked once per isolate. */
 import type { Environment } from '../auth/keyring.ts';
+import type { PrefixShard } from './prefix-shard.ts';
 import type { RunShardObject } from './run-shard.ts';
 import { isRingEntry, parseCatalog, type Catalog } from '../routing/catalog.ts';
 
@@ -15,6 +16,8 @@ export interface GatewayBindings {
   readonly CORS_ORIGINS?: string;
   /** Namespace of the objects that keep runs: `RunShard` of this script. */
   readonly RUNS: DurableObjectNamespace<RunShardObject>;
+  /** Namespace of the objects that keep prefixes: `PrefixShard` of this script. */
+  readonly PREFIXES: DurableObjectNamespace<PrefixShard>;
   /** Namespaces of head shards, under the names that the catalog gives. */
   readonly [headBinding: string]: unknown;
 }

@@ -15,8 +15,15 @@ export type ChatPromptResult =
   | { readonly ok: false; readonly reason: 'too_long'; readonly numTokensAtLeast: number }
   | { readonly ok: false; readonly reason: 'refused_by_template'; readonly message: string };
 
-/** @param contextLength longest prompt that is worth tokenising, in tokens. */
-export type ChatPromptEncoder = (messages: readonly ChatMessage[], contextLength: number) => ChatPromptResult;
+/**
+ * @param contextLength longest prompt that is worth tokenising, in tokens.
+ * @param isAnswerNext whether the start of the answer is added: true by default.
+ */
+export type ChatPromptEncoder = (
+  messages: readonly ChatMessage[],
+  contextLength: number,
+  isAnswerNext?: boolean,
+) => ChatPromptResult;
 
 /**
  * Prepares the template once; the encoder it returns renders it for a list of messages and adds the start of the answer.
@@ -27,13 +34,13 @@ export function createChatPromptEncoder(config: ChatConfig, tokenizer: TextToken
     return () => ({ ok: false, reason: 'no_template' });
   }
   const template = new Template(config.chatTemplate);
-  return (messages, contextLength) => {
+  return (messages, contextLength, isAnswerNext = true) => {
     const specialText = new SpecialText(tokenizer.specialTokens);
     let rendered: string;
     try {
       rendered = template.render({
         messages: messages.map(({ role, content }) => ({ role, content: specialText.hide(content) })),
-        add_generation_prompt: true,
+        add_generation_prompt: isAnswerNext,
         bos_token: config.bosToken ?? '',
         eos_token: config.eosToken ?? '',
       });

@@ -71,7 +71,11 @@ describe('writeDeployment', () => {
     });
     expect(await bound('lamina-tiny-s2')).toEqual({ bindings: [shard, other('NEXT', 0)] });
     expect(await bound('lamina-gateway')).toEqual({
-      bindings: [other('HEAD_0', 0), { name: 'RUNS', class_name: 'RunShard' }],
+      bindings: [
+        other('HEAD_0', 0),
+        { name: 'RUNS', class_name: 'RunShard' },
+        { name: 'PREFIXES', class_name: 'PrefixShard' },
+      ],
     });
     expect(await bound('lamina-tiny-s2', 'bootstrap.json')).toEqual({ bindings: [shard] });
   });
@@ -115,7 +119,14 @@ describe('several replicas', () => {
     expect((await config('lamina-tiny-r1-s1'))['assets']).toEqual((await config('lamina-tiny-s1'))['assets']);
     expect(await config('lamina-gateway')).toMatchObject({
       vars: { CORS_ORIGINS: 'https://app.example.com' },
-      durable_objects: { bindings: [{ script_name: 'lamina-tiny-s0' }, { script_name: 'lamina-tiny-r1-s0' }] },
+      durable_objects: {
+        bindings: [
+          { script_name: 'lamina-tiny-s0' },
+          { script_name: 'lamina-tiny-r1-s0' },
+          { name: 'RUNS' },
+          { name: 'PREFIXES' },
+        ],
+      },
     });
   });
 });

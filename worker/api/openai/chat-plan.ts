@@ -55,7 +55,7 @@ function encodeMessages(request: ChatRequest, model: ServedModel): readonly numb
   return encoded.tokens;
 }
 
-function encodingError(failure: Extract<ChatPromptResult, { ok: false }>, model: ServedModel): ApiError {
+export function encodingError(failure: Extract<ChatPromptResult, { ok: false }>, model: ServedModel): ApiError {
   if (failure.reason === 'no_template') {
     const message = `The model '${model.entry.id}' has no chat template. Use /v1/completions.`;
     return badRequest(message, 'model', 'unsupported_model');

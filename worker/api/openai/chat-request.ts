@@ -41,6 +41,16 @@ const messageSchema = (limits: GatewayLimits) =>
     refusal: z.null({ error: 'only null is supported' }).optional(),
   });
 
+export const messagesSchema = (limits: GatewayLimits) => boundedList(messageSchema(limits), 1, limits.messagesMax);
+
+export function toChatMessage({ role, content }: z.infer<ReturnType<typeof messageSchema>>): ChatMessage {
+  return {
+    // `developer` is OpenAI's later name of `system`; chat templates know the old one.
+    role: role === 'developer' ? 'system' : role,
+    content: typeof content === 'string' ? content : content.map((part) => part.text).join(''),
+  };
+}
+
 /**
  * @param body parsed JSON.
  * @throws ApiError naming the first field that is wrong.
@@ -48,7 +58,7 @@ const messageSchema = (limits: GatewayLimits) =>
 export function parseChatRequest(body: unknown, limits: GatewayLimits): ChatRequest {
   const schema = z.strictObject({
     ...sharedShape(limits),
-    messages: boundedList(messageSchema(limits), 1, limits.messagesMax),
+    messages: messagesSchema(limits),
     max_tokens: z.int().min(1).optional(),
     max_completion_tokens: z.int().min(1).optional(),
     logprobs: z.boolean().default(false),
@@ -64,11 +74,7 @@ export function parseChatRequest(body: unknown, limits: GatewayLimits): ChatRequ
   }
   return {
     fields: parsed,
-    messages: parsed.messages.map(({ role, content }) => ({
-      // `developer` is OpenAI's later name of `system`; chat templates know the old one.
-      role: role === 'developer' ? 'system' : role,
-      content: typeof content === 'string' ? content : content.map((part) => part.text).join(''),
-    })),
+    messages: parsed.messages.map(toChatMessage),
     maxTokens: parsed.max_completion_tokens ?? parsed.max_tokens ?? null,
     maxTokensParam: parsed.max_completion_tokens === undefined ? 'max_tokens' : 'max_completion_tokens',
     numTopLogprobs: parsed.logprobs ? (parsed.top_logprobs ?? 0) : null,

@@ -65,7 +65,7 @@ const promptText = (prompt: PromptInput, model: ServedModel): string =>
   typeof prompt === 'string' ? prompt : detokenize(model.text.tokenizer, prompt);
 
 /** Token ids are taken as they are; a text gets the begin-of-text token where the model expects one. */
-function encodePrompt(prompt: PromptInput, model: ServedModel, param: string): readonly number[] {
+export function encodePrompt(prompt: PromptInput, model: ServedModel, param: string): readonly number[] {
   const { tokenizer, config } = model.text;
   if (typeof prompt !== 'string') {
     const wrongIndex = prompt.findIndex((tokenId) => tokenId >= config.vocabSize);

@@ -12,7 +12,7 @@ const LOGIT_BIAS_ABS_MAX = 100;
 const PENALTY_ABS_MAX = 2;
 const TEMPERATURE_MAX = 2;
 const REPETITION_PENALTY_MAX = 2;
-const PROMPT_CACHE_KEY_LENGTH_MAX = 64;
+export const PROMPT_CACHE_KEY_LENGTH_MAX = 64;
 const USER_LENGTH_MAX = 512;
 /** Smaller nuclei hold the most likely token alone as well; the engine has no nucleus of probability 0. */
 const TOP_P_MIN = 1e-6;

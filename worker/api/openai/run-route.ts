@@ -3,6 +3,7 @@
  * where a client finds them again. They go on when their client leaves; all other requests stop then.
  */
 import type { Context } from 'hono';
+import { sha256Hex } from '../../auth/digest.ts';
 import type { GatewayEnv } from '../../gateway.ts';
 import { DEFAULT_RUN_LIMITS, RUN_SHARDS_PER_TENANT } from '../../runs/limits.ts';
 import type { RequestMeter } from '../../metering/request-meter.ts';
@@ -159,9 +160,4 @@ function parseNumber(text: string, param: string): number {
     throw badRequest(message, param, 'invalid_value');
   }
   return Number(text);
-}
-
-async function sha256Hex(text: string): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)));
-  return [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }

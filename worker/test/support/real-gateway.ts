@@ -62,6 +62,9 @@ export function gatewayDeps(folder: string, head: HeadClient, records: ServedRec
     runs: () => {
       throw new Error('this test keeps no runs: see local-runs.ts');
     },
+    prefixes: () => {
+      throw new Error('this test keeps no prefixes: see prefixes.test.ts');
+    },
     metering: { record: (record) => void records.push(record) },
     reportError: (_requestId, thrown) => void errors.push(thrown),
   };

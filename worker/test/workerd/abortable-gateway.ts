@@ -10,4 +10,4 @@ export class RunShard extends RealRunShard {
   }
 }
 
-export { default } from '../../index.ts';
+export { default, PrefixShard } from '../../index.ts';
