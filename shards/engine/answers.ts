@@ -45,7 +45,7 @@ export class Answers {
 
   /** One event, once all log-probabilities of the prompt are there: at once for a prompt of one token. */
   sendPromptLogprobs(sequence: Sequence): void {
-    if (sequence.promptLogprobs.length === sequence.numPromptTokens - 1) {
+    if (sequence.hasPromptLogprobs) {
       this.#options.listeners.write(sequence, { type: 'prompt', logprobs: sequence.promptLogprobs });
     }
   }

@@ -60,5 +60,5 @@ function isLogitsWanted(sequence: Sequence, position: number): boolean {
     return true;
   }
   const isPromptRow = position < sequence.numPromptTokens - 1;
-  return isPromptRow && sequence.wantsPromptLogprobs && position >= sequence.promptLogprobs.length;
+  return isPromptRow && sequence.wantsPromptLogprobs && position >= sequence.promptLogprobPosition;
 }

@@ -39,6 +39,11 @@ export interface GenerateRequest {
   readonly numTopLogprobs: number | null;
   /** The same for each prompt token after the first. */
   readonly numPromptLogprobs: number | null;
+  /**
+   * Index of the first prompt token whose log-probability is wanted; 1, the first that has one, by default. What comes before
+   * it may be taken from the prefix cache, so that many continuations of one text cost little more than themselves.
+   */
+  readonly promptLogprobsStart?: number;
   /** Pages are shared only between requests with an equal salt: one salt per tenant. */
   readonly cacheSalt: string;
 }

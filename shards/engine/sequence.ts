@@ -31,7 +31,7 @@ export class Sequence {
   readonly tokens: number[];
   readonly numPromptTokens: number;
   readonly #hashes: PageHashChain;
-  /** Entry i is about prompt token i + 1; complete when it has `numPromptTokens - 1` entries. */
+  /** Entry i is about prompt token `promptLogprobsStart` + i, up to the last. */
   readonly promptLogprobs: TokenLogprob[] = [];
   /** Made when it decodes for the first time. */
   drafter: Drafter | null = null;
@@ -92,9 +92,19 @@ export class Sequence {
     return this.tokens.length - this.numComputedTokens - this.numScheduledTokens;
   }
 
+  /** Position whose logits tell the next log-probability of the prompt: that of the token before. */
+  get promptLogprobPosition(): number {
+    return (this.request.promptLogprobsStart ?? 1) - 1 + this.promptLogprobs.length;
+  }
+
+  /** Whether all log-probabilities of the prompt that may be asked for are there. */
+  get hasPromptLogprobs(): boolean {
+    return this.promptLogprobPosition >= this.numPromptTokens - 1;
+  }
+
   /** Whether log-probabilities of the prompt are still to be collected. */
   get wantsPromptLogprobs(): boolean {
-    return this.request.numPromptLogprobs !== null && this.promptLogprobs.length < this.numPromptTokens - 1;
+    return this.request.numPromptLogprobs !== null && !this.hasPromptLogprobs;
   }
 
   /** Whether the last known token's logits are needed to choose the next one. */
@@ -112,7 +122,7 @@ export class Sequence {
    * logits are still to be used. The last one is computed in any case.
    */
   get numReusableTokens(): number {
-    return this.wantsPromptLogprobs ? this.promptLogprobs.length : this.tokens.length - 1;
+    return this.wantsPromptLogprobs ? this.promptLogprobPosition : this.tokens.length - 1;
   }
 
   /** Forgets what was computed, because the pages are lost or given away. */

@@ -35,7 +35,7 @@ export function takeLogits(
   const { request } = sequence;
   if (position < sequence.numPromptTokens - 1) {
     const numTop = request.numPromptLogprobs;
-    assert(numTop !== null && sequence.promptLogprobs.length === position, 'log-probabilities come in order');
+    assert(numTop !== null && sequence.promptLogprobPosition === position, 'log-probabilities come in order');
     sequence.promptLogprobs.push(tokenLogprob(logits, sequence.tokens[position + 1] as number, numTop));
     return { kind: 'prompt_logprob' };
   }

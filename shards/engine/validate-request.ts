@@ -51,6 +51,10 @@ export function validateRequest(request: GenerateRequest, bounds: RequestBounds)
       return invalid(`${name} is ${count}, not between 0 and ${REQUEST_LIMITS.topLogprobsMax}`);
     }
   }
+  const { promptLogprobsStart: start = 1 } = request;
+  if (!(Number.isInteger(start) && start >= 1 && start <= Math.max(1, promptTokens.length - 1))) {
+    return invalid(`promptLogprobsStart is ${start}: it must be the index of a prompt token after the first`);
+  }
   return validateSampling(request.sampling, bounds.vocabSize);
 }
 

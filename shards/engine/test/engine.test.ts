@@ -63,6 +63,33 @@ describe('a generation', () => {
     expect(logprobs.every(({ top, logprob }) => top.length === 2 && logprob <= (top[0]?.[1] ?? 0))).toBe(true);
   });
 
+  it('reports the log-probabilities of the end of a prompt, and takes its beginning from the cache', async () => {
+    const { engine } = await rings.open();
+    const request = requestOf({ promptTokens: promptOf(60), maxTokens: 0, numPromptLogprobs: 1 });
+    const all = (await collect(engine, request))[0];
+    // Pages of 16 tokens: of the last one, which is not full, nothing is known.
+    for (const [promptLogprobsStart, cachedTokens] of [
+      [1, 0],
+      [16, 15],
+      [33, 32],
+      [40, 39],
+      [59, 48],
+    ] as const) {
+      const events = await collect(engine, { ...request, promptLogprobsStart });
+      const logprobs = all?.type === 'prompt' ? all.logprobs.slice(promptLogprobsStart - 1) : [];
+      expect(events).toEqual([
+        { type: 'prompt', logprobs },
+        {
+          type: 'finish',
+          reason: 'length',
+          promptTokens: 60,
+          completionTokens: 0,
+          cachedTokens,
+        },
+      ]);
+    }
+  });
+
   it('of a prompt of one token has no prompt log-probabilities to report', async () => {
     const { engine } = await rings.open();
     const events = await collect(engine, requestOf({ promptTokens: [5], maxTokens: 1, numPromptLogprobs: 0 }));

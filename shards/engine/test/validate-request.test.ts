@@ -31,6 +31,8 @@ describe('validateRequest', () => {
       expect(codeOf({ [name]: REQUEST_LIMITS.topLogprobsMax })).toBe('valid');
       expect(codeOf({ [name]: REQUEST_LIMITS.topLogprobsMax + 1 })).toBe('invalid_request');
     }
+    expect(codeOf({ promptTokens: promptOf(20), promptLogprobsStart: 19 })).toBe('valid');
+    expect(codeOf({ promptTokens: promptOf(20), promptLogprobsStart: 20 })).toBe('invalid_request');
     expect(codeOfSampling({ logitBias: biases(REQUEST_LIMITS.logitBiasMax) })).toBe('valid');
     expect(codeOfSampling({ logitBias: biases(REQUEST_LIMITS.logitBiasMax + 1) })).toBe('invalid_request');
   });
@@ -52,6 +54,8 @@ describe('validateRequest', () => {
     { maxTokens: Number.POSITIVE_INFINITY },
     { numTopLogprobs: -1 },
     { numPromptLogprobs: 0.5 },
+    { promptLogprobsStart: 0 },
+    { promptLogprobsStart: 1.5 },
   ] satisfies Partial<GenerateRequest>[])('refuses %j', (overrides) => {
     expect(codeOf(overrides)).toBe('invalid_request');
   });
