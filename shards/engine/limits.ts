@@ -1,3 +1,5 @@
+import { PAGE_OPERATIONS_MAX } from '../link/page-operation.ts';
+
 /** Bounds of a head shard's engine, with their reasons. Sizes that follow from memory come with the assignment. */
 export interface EngineLimits {
   /**
@@ -18,8 +20,8 @@ export interface EngineLimits {
   /** Requests that wait for pages. More would wait longer than a client does. */
   readonly sequencesWaitingMax: number;
   /**
-   * Page operations of one step. Each costs every stage a copy of some tens of kilobytes; a step has room for one of
-   * each running sequence, and for the pages that the tokens of a large step before it have filled.
+   * Page operations of one step, at most what a frame takes. Each costs every stage a copy of some tens of kilobytes; a
+   * step has room for one of each running sequence, and for the pages that the tokens of a large step before it have filled.
    */
   readonly pageOperationsStepMax: number;
   /** Restores among them: each waits for a read of some tens of kilobytes, and the tokens of everybody else with it. */
@@ -41,7 +43,7 @@ export const ENGINE_LIMITS: EngineLimits = {
   stepsInFlightMax: 8,
   draftStepTokensMax: 4,
   sequencesWaitingMax: 64,
-  pageOperationsStepMax: 128,
+  pageOperationsStepMax: PAGE_OPERATIONS_MAX,
   pageRestoresStepMax: 32,
   eventBytesMax: 32 * 1024,
   readerStallMs: 60_000,
