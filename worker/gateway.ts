@@ -6,6 +6,7 @@ import { Hono, type Context } from 'hono';
 import { cors } from 'hono/cors';
 import { DEFAULT_RESUME_LIMITS, type ResumeLimits } from '../shards/client/recovery.ts';
 import { ReplicaSet } from '../shards/client/replica-set.ts';
+import type { PrefixClient } from '../shards/engine/prefix-protocol.ts';
 import type { HeadClient } from '../shards/engine/protocol.ts';
 import type { Clock } from '../shards/platform/clock.ts';
 import { EMBEDDINGS_SURFACE, IMAGES_SURFACE, RERANK_SURFACE } from './api/openai/call-requests.ts';
@@ -40,6 +41,8 @@ export interface GatewayDeps {
   readonly catalog: Catalog;
   /** Head shards of the model's replicas, in their order. */
   readonly heads: (entry: RingEntry) => readonly HeadClient[];
+  /** The same heads, for prefixes and the end of tenants. */
+  readonly prefixHeads: (entry: RingEntry) => readonly PrefixClient[];
   readonly origins: OriginBackend;
   readonly textModel: (assetsPath: string) => Promise<TextModel>;
   /** Answers a GET for a file of the playground. */

@@ -3,20 +3,19 @@ import { placementKey } from '../../shards/client/placement-key.ts';
 import { GenerationError } from '../../shards/client/recovery.ts';
 import type { ReplicaSet } from '../../shards/client/replica-set.ts';
 import type { PrefixClient, PrefixFailure, WarmedPrefix } from '../../shards/engine/prefix-protocol.ts';
-import type { HeadClient } from '../../shards/engine/protocol.ts';
 import type { Result } from '../../shards/result.ts';
 import { PAGE_SIZE_TOKENS } from '../../wasm/host/stage-runtime.ts';
 import type { Prefix, RemovedPrefix } from './prefix.ts';
 
 export interface PrefixPagesDeps {
   readonly replicas: ReplicaSet;
+  /** Their heads, in the same order. */
+  readonly heads: readonly PrefixClient[];
   readonly tenant: string;
   readonly randomId: () => string;
   /** Milliseconds since the epoch. */
   readonly epochMs: () => number;
 }
-
-const prefixClient = (head: HeadClient): PrefixClient => head as HeadClient & PrefixClient;
 
 /**
  * Computes and pins a prefix where requests with it land.
@@ -24,15 +23,16 @@ const prefixClient = (head: HeadClient): PrefixClient => head as HeadClient & Pr
  */
 export async function warmPages(
   { tokens, promptCacheKey, expiresMs }: Pick<Prefix, 'tokens' | 'promptCacheKey' | 'expiresMs'>,
-  { replicas, tenant, randomId, epochMs }: PrefixPagesDeps,
+  { replicas, heads, tenant, randomId, epochMs }: PrefixPagesDeps,
 ): Promise<WarmedPrefix> {
   const key = placementKey({ promptTokens: tokens, cacheSalt: tenant }, promptCacheKey);
   const replica = replicas.choose(key, new Set());
-  if (replica === undefined) {
+  const head = replica === undefined ? undefined : heads[replica.index];
+  if (head === undefined) {
     throw new Error('a model has at least one replica');
   }
   const request = { requestId: randomId(), tokens, cacheSalt: tenant, ttlMs: Math.max(1, expiresMs - epochMs()) };
-  return valueOf(await prefixClient(replica.head).warmPrefix(request));
+  return valueOf(await head.warmPrefix(request));
 }
 
 /**
@@ -41,8 +41,7 @@ export async function warmPages(
  */
 export async function releasePages({ prefix, others }: RemovedPrefix, deps: PrefixPagesDeps): Promise<void> {
   const { tokens } = prefix;
-  const heads = deps.replicas.replicas.map(({ head }) => prefixClient(head));
-  const released = await Promise.all(heads.map((head) => head.unpinPrefix({ tokens, cacheSalt: deps.tenant })));
+  const released = await Promise.all(deps.heads.map((head) => head.unpinPrefix({ tokens, cacheSalt: deps.tenant })));
   released.forEach(valueOf);
   const sharing = others.filter((other) => sharesPage(other.tokens, tokens));
   await Promise.all(sharing.map((other) => warmPages(other, deps)));
@@ -52,9 +51,9 @@ export async function releasePages({ prefix, others }: RemovedPrefix, deps: Pref
 const DELETE_ATTEMPTS_MAX = 3;
 
 /** @throws GenerationError when pages may be left. */
-export async function deletePages(head: HeadClient, tenant: string): Promise<void> {
+export async function deletePages(head: PrefixClient, tenant: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
-    const deleted = await prefixClient(head).deleteTenant(tenant);
+    const deleted = await head.deleteTenant(tenant);
     if (deleted.ok || !deleted.error.retryable || attempt >= DELETE_ATTEMPTS_MAX) {
       return void valueOf(deleted);
     }

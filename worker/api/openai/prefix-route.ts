@@ -8,7 +8,7 @@ import type { GatewayEnv } from '../../gateway.ts';
 import { RequestMeter } from '../../metering/request-meter.ts';
 import { isRingEntry, type RingEntry } from '../../routing/catalog.ts';
 import type { Prefix, PrefixInfo } from '../../prefixes/prefix.ts';
-import { releasePages, warmPages } from '../../prefixes/prefix-pages.ts';
+import { releasePages, warmPages, type PrefixPagesDeps } from '../../prefixes/prefix-pages.ts';
 import { ApiError, badRequest, toApiError } from './errors.ts';
 import type { GenerationRouteDeps } from './generation-run.ts';
 import { unknownModel } from './models.ts';
@@ -45,8 +45,9 @@ export async function postPrefix(context: Context<GatewayEnv>, deps: GenerationR
   }
 }
 
-function pagesDeps(entry: RingEntry, tenant: string, { replicas, randomId, epochMs }: GenerationRouteDeps) {
-  return { replicas: replicas(entry), tenant, randomId, epochMs };
+function pagesDeps(entry: RingEntry, tenant: string, deps: GenerationRouteDeps): PrefixPagesDeps {
+  const { replicas, prefixHeads, randomId, epochMs } = deps;
+  return { replicas: replicas(entry), heads: prefixHeads(entry), tenant, randomId, epochMs };
 }
 
 /** @throws ApiError for a model that is not there, or does not run in the platform. */
