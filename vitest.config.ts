@@ -1,8 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 /**
- * Tests that run in Node. Those that need the Workers runtime have their own configuration,
- * `shards/vitest.workerd.config.ts`; `npm test` runs both.
+ * Tests that run in Node. Those that need the Workers runtime have configurations of their own,
+ * `shards/vitest.workerd.config.ts` and `worker/vitest.workerd.config.ts`; `npm test` runs all.
  */
 export default defineConfig({
   test: {

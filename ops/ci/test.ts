@@ -1,6 +1,6 @@
 /**
  * `npm test`: everything that must be green before a change lands, in the order in which a failure is cheapest to find.
- * Each static check counts as one test; the two Vitest runs report their own counts. The last line of the output is
+ * Each static check counts as one test; the Vitest runs report their own counts. The last line of the output is
  * `N passed, N failed`, and the exit code says the same.
  */
 import { spawn } from 'node:child_process';
@@ -65,6 +65,7 @@ async function main(): Promise<void> {
     results.push(await check('setup', 'node', 'ops/cli/lamina.mjs', 'setup'));
     results.push(await vitest('tests in Node', folder));
     results.push(await vitest('tests in workerd', folder, '--config', 'shards/vitest.workerd.config.ts'));
+    results.push(await vitest('gateway in workerd', folder, '--config', 'worker/vitest.workerd.config.ts'));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
