@@ -60,19 +60,19 @@ describe('placement', () => {
       const messages = [{ role: 'user', content }];
       await answerOf(app, { messages, prompt_cache_key: 'bot', max_tokens: 1 });
     }
-    expect(numRequests().sort()).toEqual([0, 4]);
+    expect(numRequests().sort((a, b) => a - b)).toEqual([0, 4]);
     const system = { role: 'system', content: 'You are a bot of very few words indeed.' };
     rings.heads.forEach((head) => (head.requests.length = 0));
     for (const content of ['a', 'b', 'c', 'd']) {
       await answerOf(app, { messages: [system, { role: 'user', content }], max_tokens: 1 });
     }
-    expect(numRequests().sort()).toEqual([0, 4]);
+    expect(numRequests().sort((a, b) => a - b)).toEqual([0, 4]);
   });
 
   it('spreads requests that come at once, whatever their key', async () => {
     const { app } = rings.newGateway();
     await Promise.all(Array.from({ length: 8 }, () => answerOf(app, { prompt_cache_key: 'bot' })));
-    const [few = 0, many = 0] = numRequests().sort();
+    const [few = 0, many = 0] = numRequests().sort((a, b) => a - b);
     expect(few + many).toBe(8);
     expect(many).toBeLessThanOrEqual(5);
   });
