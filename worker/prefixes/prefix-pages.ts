@@ -22,12 +22,11 @@ export interface PrefixPagesDeps {
  */
 export async function warmPages(
   { tokens, promptCacheKey, expiresMs }: Pick<Prefix, 'tokens' | 'promptCacheKey' | 'expiresMs'>,
-  { replicas, heads, tenant, randomId, epochMs }: PrefixPagesDeps,
+  { replicas, tenant, randomId, epochMs }: PrefixPagesDeps,
 ): Promise<WarmedPrefix> {
   const key = placementKey({ promptTokens: tokens, cacheSalt: tenant }, promptCacheKey);
   const replica = replicas.choose(key, new Set());
-  const head = replica === undefined ? undefined : heads[replica.index];
-  if (head === undefined) {
+  if (replica === undefined) {
     throw new Error('a model has at least one replica');
   }
   const request = { requestId: randomId(), tokens, cacheSalt: tenant, ttlMs: Math.max(1, expiresMs - epochMs()) };

@@ -58,7 +58,6 @@ export function gatewayDeps(
     corsOrigins: [],
     catalog: parseCatalog(TEST_CATALOG.slice(0, 1)),
     heads: () => [head],
-    prefixHeads: () => [],
     origins: new ScriptedOrigins([], { models: [] }),
     textModel: createTextModels((file) => readFile(path.join(folder, path.basename(file)), 'utf8')),
     servePage: () => Promise.resolve(new Response('<h1>page</h1>', { headers: { 'content-type': 'text/html' } })),
@@ -86,11 +85,7 @@ export async function startRealGateway(overrides: Partial<GatewayDeps> = {}): Pr
   });
   const records: ServedRecord[] = [];
   const errors: unknown[] = [];
-  const deps = {
-    ...gatewayDeps(folder, engine, records, errors),
-    prefixHeads: () => [engine],
-    ...overrides,
-  };
+  const deps = { ...gatewayDeps(folder, engine, records, errors), ...overrides };
   return {
     app: createGateway(deps),
     deps,
