@@ -16,9 +16,12 @@ export async function runSeed(world: Omit<SimOptions, 'seed'>, seed: number): Pr
   process.on('unhandledRejection', onStray);
   try {
     const report = await simulate({ ...world, seed });
-    const failure = report.failure ?? strays[0] ?? null;
-    return { ...report, failure: failure && { checker: failure.checker, message: failure.message } };
+    return toSeedReport({ ...report, failure: report.failure ?? strays[0] ?? null });
   } finally {
     process.off('unhandledRejection', onStray);
   }
+}
+
+export function toSeedReport({ failure, ...report }: SimReport): SeedReport {
+  return { ...report, failure: failure && { checker: failure.checker, message: failure.message } };
 }

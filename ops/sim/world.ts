@@ -7,7 +7,6 @@ import { systemClock } from '../../shards/platform/system.ts';
 import { memoryAssets, releaseOf, type SyncSha256Hex } from '../../shards/sim/model-files.ts';
 import { Oracle } from '../../shards/sim/oracle.ts';
 import { STAGES_MAX } from '../../shards/sim/plan.ts';
-import { CONTEXT_LENGTH_MAX } from '../../shards/sim/requests.ts';
 import type { Canary } from '../../shards/sim/canary.ts';
 import type { SimOptions } from '../../shards/sim/simulate.ts';
 import { loadKernels } from '../../wasm/build.ts';
@@ -21,7 +20,7 @@ const SHAPE = {
   numQueryHeads: 2,
   numKvHeads: 1,
   headDim: 16,
-  contextLengthMax: CONTEXT_LENGTH_MAX,
+  contextLengthMax: 512,
 } as const;
 
 const sha256: SyncSha256Hex = (bytes) => createHash('sha256').update(bytes).digest('hex');

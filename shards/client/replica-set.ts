@@ -37,10 +37,9 @@ export interface ReplicaWork {
   end(): void;
 }
 
-/** @typeParam Head what of the head shard is used beside generating */
-export class Replica<Head extends HeadClient = HeadClient> {
+export class Replica {
   readonly index: number;
-  readonly head: Head;
+  readonly head: HeadClient;
   /** For hashing: stays the same when replicas are added. */
   readonly id: string;
   readonly weight = 1;
@@ -52,7 +51,7 @@ export class Replica<Head extends HeadClient = HeadClient> {
   #numFailuresInRow = 0;
   #setBack: { readonly reason: SetBackReason; readonly untilMs: number } | null = null;
 
-  constructor(index: number, head: Head, clock: Clock) {
+  constructor(index: number, head: HeadClient, clock: Clock) {
     this.index = index;
     this.head = head;
     this.id = `replica-${index}`;
@@ -104,11 +103,6 @@ export class Replica<Head extends HeadClient = HeadClient> {
     this.#numFailuresInRow += reason === 'failed' ? 1 : 0;
   }
 
-  /** It was told to take requests again. */
-  clearSetBack(): void {
-    this.#setBack = null;
-  }
-
   #numOwn(): number {
     const staleMs = this.#clock.nowMs() - WORK_STALE_MS;
     for (const [work, aliveMs] of this.#work) {
@@ -120,13 +114,13 @@ export class Replica<Head extends HeadClient = HeadClient> {
   }
 }
 
-export class ReplicaSet<Head extends HeadClient = HeadClient> {
+export class ReplicaSet {
   /** In the order of their index. */
-  readonly replicas: readonly Replica<Head>[];
+  readonly replicas: readonly Replica[];
   readonly #clock: Clock;
 
   /** @param heads at least one. */
-  constructor(heads: readonly Head[], clock: Clock) {
+  constructor(heads: readonly HeadClient[], clock: Clock) {
     this.replicas = heads.map((head, index) => new Replica(index, head, clock));
     this.#clock = clock;
   }
@@ -136,7 +130,7 @@ export class ReplicaSet<Head extends HeadClient = HeadClient> {
    * one in the key's order. Of those that are set back the one whose time is over first.
    * @returns undefined when all were tried.
    */
-  choose(key: string, tried: ReadonlySet<Replica>): Replica<Head> | undefined {
+  choose(key: string, tried: ReadonlySet<Replica>): Replica | undefined {
     const untried = this.replicas.filter((replica) => !tried.has(replica));
     const ready = untried.filter((replica) => replica.setBackUntilMs <= this.#clock.nowMs());
     return nearestWithinBound(ready, key) ?? untried.sort((a, b) => a.setBackUntilMs - b.setBackUntilMs)[0];

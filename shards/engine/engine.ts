@@ -167,6 +167,11 @@ export class HeadEngine implements HeadClient, PrefixClient, DrainClient {
     });
   }
 
+  /** What it holds at this moment, for checkers. Not to be changed. */
+  inspect(): { readonly cache: PrefixCache; readonly sequences: readonly Sequence[] } {
+    return { cache: this.#cache, sequences: this.#scheduler.sequences };
+  }
+
   /** Checks a request and queues its sequence. Nothing is computed before the caller has had its turn. */
   async #start(request: GenerateRequest, sink: EventSink): Promise<Result<Sequence, PrefixFailure>> {
     const config = await this.#ring.readConfig();

@@ -50,6 +50,11 @@ export class PrefixCache {
     return this.#byHash.size;
   }
 
+  /** All pages that can be found. */
+  entries(): IterableIterator<CachedPage> {
+    return this.#byHash.values();
+  }
+
   /**
    * Makes a referenced page findable.
    * @returns null when the same tokens are in another page already: then this page stays its sequence's own.

@@ -6,6 +6,8 @@ import { PagePool } from '../kv/page-pool.ts';
 import type { GenerateRequest } from '../engine/protocol.ts';
 import { frameChecksum } from '../link/encode-frame.ts';
 import { HEADER } from '../link/frame.ts';
+import type { StepResult } from '../link/ring-step.ts';
+import { ok, type Result } from '../result.ts';
 
 export const CANARIES = [
   /** A receiver that does not look at checksums. */
@@ -14,6 +16,8 @@ export const CANARIES = [
   'resume_forgets_token',
   /** A gateway that does not say whose request it is. */
   'salt_ignored',
+  /** A head that believes that every page it asked back came back. */
+  'missing_ignored',
   /** A pool that now and then forgets to take a page back. */
   'release_forgotten',
 ] as const;
@@ -40,6 +44,11 @@ export function spoilFrame(canary: Canary | null, frame: Uint8Array<ArrayBuffer>
     const view = new DataView(frame.buffer);
     view.setUint32(HEADER.checksum, frameChecksum(frame), true);
   }
+}
+
+/** What the head learns of a step when it has the bug. */
+export function spoilResult<E>(canary: Canary | null, result: Result<StepResult, E>): Result<StepResult, E> {
+  return result.ok && canary === 'missing_ignored' ? ok({ ...result.value, missing: [] }) : result;
 }
 
 /** Puts bugs into classes that the engine makes for itself. @returns a way to take them out again */

@@ -6,7 +6,7 @@ import type { ModelRelease } from './model-files.ts';
 import type { SimNetwork } from './network.ts';
 import type { SimProcess } from './process.ts';
 import type { Random } from './random.ts';
-import type { ShardObject, SimShard } from './shard.ts';
+import type { Ending, ShardObject, SimShard } from './shard.ts';
 
 export interface ChaosOptions {
   readonly cluster: SimCluster;
@@ -54,7 +54,7 @@ export class Chaos {
     for (const shard of cluster.shards) {
       if (this.#releases.has(shard)) {
         this.#releases.delete(shard);
-        shard.stop('the release is taken back', true);
+        shard.stop('the release is taken back', 'kill');
       }
       this.#restart(shard);
       shard.slowDown(1);
@@ -96,7 +96,7 @@ export class Chaos {
   #injectInto(shard: SimShard, { process }: ShardObject, kind: Exclude<ClusterFault, 'partition'>): boolean {
     const injections = {
       kill: () => this.#stop(shard, 'kill'),
-      kill_while_writing: () => this.#stop(shard, 'kill_while_writing'),
+      kill_while_writing: () => this.#killWhileWriting(shard),
       reset: () => this.#stop(shard, 'reset'),
       slow_stage: () => this.#slowDown(shard),
       full_disk: () => this.#fillDisk(shard),
@@ -118,13 +118,23 @@ export class Chaos {
     return true;
   }
 
-  #stop(shard: SimShard, kind: 'kill' | 'kill_while_writing' | 'reset'): boolean {
-    if (kind === 'kill_while_writing' && !shard.disk.tearNextWrite()) {
-      return false;
-    }
-    shard.stop(`${shard.name} was ended (${kind})`, kind !== 'reset');
+  #stop(shard: SimShard, ending: Ending): boolean {
+    shard.stop(`${shard.name} was ended (${ending})`, ending);
     this.#later(this.#between(DOWN_MS), `${shard.name} starts`, () => this.#restart(shard));
     return true;
+  }
+
+  /** Waits for the next write, which will not be durable yet when the isolate goes. */
+  #killWhileWriting(shard: SimShard): boolean {
+    shard.store.onNextWrite = () =>
+      this.#later(0, `${shard.name} ends while it writes`, () => {
+        if (shard.object !== null) {
+          this.#options.counts.add('kill_while_writing');
+          this.#stop(shard, 'kill_while_writing');
+        }
+      });
+    // It counts when it happens.
+    return false;
   }
 
   #restart(shard: SimShard): void {
@@ -145,9 +155,9 @@ export class Chaos {
   }
 
   #fillDisk(shard: SimShard): boolean {
-    shard.disk.isFull = true;
+    shard.store.isFull = true;
     this.#later(this.#between(FULL_DISK_MS), `${shard.name} has room again`, () => {
-      shard.disk.isFull = false;
+      shard.store.isFull = false;
     });
     return true;
   }
@@ -158,11 +168,11 @@ export class Chaos {
       return false;
     }
     this.#releases.set(shard, this.#options.nextRelease);
-    shard.stop('a release is deployed', true);
+    shard.stop('a release is deployed', 'kill');
     this.#restart(shard);
     this.#later(this.#between(SKEW_MS), `the release of ${shard.name} is taken back`, () => {
       this.#releases.delete(shard);
-      shard.stop('the release is taken back', true);
+      shard.stop('the release is taken back', 'kill');
       this.#restart(shard);
     });
     return true;

@@ -24,7 +24,8 @@ export class ClientRequest {
   readonly events: ContentEvent[] = [];
   /** Null while it runs. */
   outcome: Outcome | null = null;
-  endedMs: number | null = null;
+  /** From its start to its first event; null before. */
+  ttftMs: number | null = null;
   numResumes = 0;
 
   get numTokens(): number {
@@ -47,12 +48,11 @@ export class ClientRequest {
       } else {
         throw thrown;
       }
-    } finally {
-      this.endedMs = clock.nowMs();
     }
   }
 
   async #read(client: EngineClient, clock: Clock, { readPauseMs, leavesAfter }: ClientBehaviour): Promise<Outcome> {
+    const startedMs = clock.nowMs();
     const controller = new AbortController();
     const onResume = (): void => {
       this.numResumes++;
@@ -62,6 +62,7 @@ export class ClientRequest {
     }
     for await (const event of client.generate(this.request, controller.signal, { onResume })) {
       this.events.push(event);
+      this.ttftMs ??= clock.nowMs() - startedMs;
       if (this.events.length === leavesAfter) {
         controller.abort();
       }

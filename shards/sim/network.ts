@@ -88,8 +88,7 @@ export class SimNetwork {
   /** Changes one bit. */
   corrupt(frame: Uint8Array<ArrayBuffer>): void {
     const { random, canary } = this.#options;
-    const metaBytes = new DataView(frame.buffer).getUint32(40, true);
-    const at = random.between(0, Math.min(frame.length, metaBytes) - 1);
+    const at = random.between(0, frame.length - 1);
     frame[at] = (frame[at] ?? 0) ^ (1 << random.between(0, 7));
     spoilFrame(canary, frame);
   }

@@ -1,8 +1,8 @@
-/** What each request of the pool must answer: that of a fresh ring of one stage which does nothing else. */
+/** What each request must answer: that of a fresh ring of one stage which does nothing else. */
 import type { GenerateEvent } from '../engine/protocol.ts';
 import type { AssetSource } from '../platform/assets.ts';
 import { createLocalEngine } from '../platform/local/local-engine.ts';
-import { CONTEXT_LENGTH_MAX, pooledRequest, type PooledRequest, type RequestId } from './requests.ts';
+import { pooledRequest, type PooledRequest, type RequestId } from './requests.ts';
 
 export interface ExpectedAnswer {
   readonly request: PooledRequest;
@@ -16,6 +16,7 @@ export interface OracleOptions {
   readonly kernels: WebAssembly.Module;
 }
 
+/** Computes each answer once, for all seeds. */
 export class Oracle {
   readonly #options: OracleOptions;
   readonly #answers = new Map<string, Promise<ExpectedAnswer>>();
@@ -24,27 +25,30 @@ export class Oracle {
     this.#options = options;
   }
 
-  answer(id: RequestId): Promise<ExpectedAnswer> {
-    const key = `${id.conversation}.${id.turn}.${id.choice}`;
+  /** Of a request of the pool. */
+  pooled(id: RequestId): Promise<ExpectedAnswer> {
+    return this.answer(`pool ${id.conversation} ${id.turn} ${id.choice}`, async () => {
+      const answers: (readonly number[])[] = [];
+      for (let turn = 0; turn < id.turn; turn++) {
+        answers.push((await this.pooled({ ...id, turn, choice: 0 })).tokens);
+      }
+      return pooledRequest(id, answers);
+    });
+  }
+
+  /** @param key names the request: equal keys have equal requests */
+  answer(key: string, makeRequest: () => PooledRequest | Promise<PooledRequest>): Promise<ExpectedAnswer> {
     let answer = this.#answers.get(key);
     if (answer === undefined) {
-      answer = this.#compute(id);
+      answer = this.#compute(makeRequest);
       this.#answers.set(key, answer);
     }
     return answer;
   }
 
-  async #compute(id: RequestId): Promise<ExpectedAnswer> {
-    const answers: (readonly number[])[] = [];
-    for (let turn = 0; turn < id.turn; turn++) {
-      answers.push((await this.answer({ ...id, turn, choice: 0 })).tokens);
-    }
-    const request = pooledRequest(id, answers);
-    const local = await createLocalEngine({
-      ...this.#options,
-      contextLengthMax: CONTEXT_LENGTH_MAX,
-      limits: { draftStepTokensMax: 1 },
-    });
+  async #compute(makeRequest: () => PooledRequest | Promise<PooledRequest>): Promise<ExpectedAnswer> {
+    const request = await makeRequest();
+    const local = await createLocalEngine({ ...this.#options, limits: { draftStepTokensMax: 1 } });
     const stream = await local.engine.generate({ ...request, requestId: 'oracle', cacheSalt: '', emittedTokens: [] });
     const events = parseEvents(await new Response(stream).text()).filter(({ type }) => type !== 'accepted');
     local.ring.close('the oracle has spoken');

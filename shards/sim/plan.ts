@@ -5,13 +5,14 @@ import type { StageAssignment } from '../model/assignment.ts';
 import { planFaults, type FaultPlan } from './faults.ts';
 import type { ModelRelease } from './model-files.ts';
 import { Random } from './random.ts';
-import { CONTEXT_LENGTH_MAX } from './requests.ts';
+import { POOLED_TOKENS_MAX } from './requests.ts';
 
 export interface ClusterPlan {
   readonly numReplicas: number;
   readonly stageCount: number;
   /** First layer of each stage, and the number of layers. */
   readonly layerBoundaries: readonly number[];
+  readonly contextLengthMax: number;
   readonly numPages: number;
   readonly numTokensMax: number;
   readonly numLogitRowsMax: number;
@@ -19,6 +20,8 @@ export interface ClusterPlan {
   readonly limits: EngineLimits;
   /** One way through the network, on average. */
   readonly latencyMs: number;
+  /** Of each stage's store. */
+  readonly storeBytesMax: number;
   /** What a step costs a stage. */
   readonly stepMs: number;
   readonly tokenMs: number;
@@ -41,26 +44,29 @@ export const STAGES_MAX = 4;
 /** @param numLayers of the model; at least `STAGES_MAX` */
 export function planSeed(seed: number, numLayers: number): SimPlan {
   const random = new Random(seed).fork('plan');
-  const numRequests = random.between(8, 28);
+  const numRequests = random.between(8, 36);
+  const stormMs = random.between(3_000, 30_000);
   return {
     seed,
     cluster: planCluster(random.fork('cluster'), numLayers),
     faults: planFaults(random.fork('faults')),
     numTenants: random.between(1, 3),
     numRequests,
-    requestEveryMs: random.pick([20, 200, 1_000]),
-    stormMs: random.between(5_000, 40_000),
+    // All at the beginning, or as long as there are faults.
+    requestEveryMs: (random.pick([0.1, 0.6, 1]) * stormMs) / numRequests,
+    stormMs,
   };
 }
 
 function planCluster(random: Random, numLayers: number): ClusterPlan {
   const stageCount = random.between(1, STAGES_MAX);
   const numTokensMax = random.pick([8, 16, 32, 64]);
-  const pagesOfOne = pagesForTokens(CONTEXT_LENGTH_MAX);
+  const pagesOfOne = pagesForTokens(POOLED_TOKENS_MAX);
   return {
     numReplicas: random.between(1, REPLICAS_MAX),
     stageCount,
     layerBoundaries: splitLayers(random, numLayers, stageCount),
+    contextLengthMax: POOLED_TOKENS_MAX,
     // From one sequence alone, so that others are preempted for it, to more than there is work for.
     numPages: random.pick([pagesOfOne, pagesOfOne + 4, 2 * pagesOfOne, 6 * pagesOfOne]),
     numTokensMax,
@@ -74,6 +80,8 @@ function planCluster(random: Random, numLayers: number): ClusterPlan {
       eventBytesMax: random.pick([200, 2_000, ENGINE_LIMITS.eventBytesMax]),
     },
     latencyMs: random.pick([0.2, 1, 5]),
+    // Some ten pages, so that a store forgets, or as many as there will be.
+    storeBytesMax: random.pick([8 * 1024, 2 ** 24]),
     stepMs: random.pick([0.5, 2, 10]),
     tokenMs: random.pick([0.1, 0.5, 2]),
   };
@@ -89,7 +97,7 @@ function splitLayers(random: Random, numLayers: number, stageCount: number): num
 }
 
 export function assignmentOf(plan: ClusterPlan, release: ModelRelease, stageIndex: number): StageAssignment {
-  const { stageCount, numPages, numTokensMax, numLogitRowsMax, stepsInFlightMax } = plan;
+  const { stageCount, contextLengthMax, numPages, numTokensMax, numLogitRowsMax, stepsInFlightMax } = plan;
   return {
     model: release.manifest.model,
     manifestSha256: release.manifestSha256,
@@ -98,7 +106,7 @@ export function assignmentOf(plan: ClusterPlan, release: ModelRelease, stageInde
     layerStart: plan.layerBoundaries[stageIndex] ?? 0,
     layerEnd: plan.layerBoundaries[stageIndex + 1] ?? 0,
     numPages,
-    contextLengthMax: CONTEXT_LENGTH_MAX,
+    contextLengthMax,
     numTokensMax,
     numLogitRowsMax,
     stepsInFlightMax,

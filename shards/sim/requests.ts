@@ -6,9 +6,6 @@
 import type { GenerateRequest, SamplingParams } from '../engine/protocol.ts';
 import { Random } from './random.ts';
 
-/** Positions of the simulated model: a system prompt and three turns, 12 pages. */
-export const CONTEXT_LENGTH_MAX = 192;
-
 export const NUM_CONVERSATIONS = 48;
 export const TURNS_MAX = 3;
 export const CHOICES_MAX = 3;
@@ -17,6 +14,8 @@ export const CHOICES_MAX = 3;
 const SYSTEM_PROMPT_TOKENS = [0, 7, 16, 33, 48, 60] as const;
 const USER_TOKENS_MAX = 24;
 const OUTPUT_TOKENS_MAX = 20;
+/** The longest system prompt, all turns and all answers. */
+export const POOLED_TOKENS_MAX = Math.max(...SYSTEM_PROMPT_TOKENS) + TURNS_MAX * (USER_TOKENS_MAX + OUTPUT_TOKENS_MAX);
 /** Of the tiny vocabulary; the first three are control tokens. */
 const TOKEN_ID_MIN = 3;
 const TOKEN_ID_MAX = 250;
@@ -32,7 +31,7 @@ export interface RequestId {
 /** A request without what differs from run to run: its name and its tenant. */
 export type PooledRequest = Omit<GenerateRequest, 'requestId' | 'cacheSalt' | 'emittedTokens'>;
 
-const GREEDY: SamplingParams = {
+export const GREEDY: SamplingParams = {
   temperature: 0,
   topK: 0,
   topP: 1,
@@ -53,7 +52,7 @@ const SAMPLINGS: readonly SamplingParams[] = [
   { ...GREEDY, temperature: 0.3, frequencyPenalty: -0.4, minP: 0.05 },
 ];
 
-function randomTokens(random: Random, numTokens: number): number[] {
+export function randomTokens(random: Random, numTokens: number): number[] {
   return Array.from({ length: numTokens }, () => random.between(TOKEN_ID_MIN, TOKEN_ID_MAX));
 }
 
@@ -61,7 +60,10 @@ function systemPrompt(index: number): number[] {
   return randomTokens(new Random(index), SYSTEM_PROMPT_TOKENS[index] ?? 0);
 }
 
-/** @param answers tokens of choice 0 of the turns before, in order */
+/**
+ * A request of the pool; it and its answer fit into `POOLED_TOKENS_MAX`.
+ * @param answers tokens of choice 0 of the turns before, in order
+ */
 export function pooledRequest(
   { conversation, turn, choice }: RequestId,
   answers: readonly (readonly number[])[],

@@ -9,9 +9,7 @@ import { RuntimeHost } from '../model/runtime-host.ts';
 import type { AssetSource } from '../platform/assets.ts';
 import type { Entropy } from '../platform/clock.ts';
 import type { FrameLink, LinkConnector } from '../platform/link.ts';
-import { MemoryPageStore } from '../platform/memory-page-store.ts';
-import type { Canary } from './canary.ts';
-import { SimDisk } from './disk.ts';
+import { spoilResult, type Canary } from './canary.ts';
 import type { EventQueue } from './event-queue.ts';
 import { memoryAssets, type ModelRelease, type SyncSha256Hex } from './model-files.ts';
 import type { SimNetwork } from './network.ts';
@@ -19,6 +17,8 @@ import { assignmentOf, type ClusterPlan } from './plan.ts';
 import { SimProcess } from './process.ts';
 import type { Random } from './random.ts';
 import { SimLinkEnd } from './sim-link.ts';
+import { SimPageStore } from './sim-page-store.ts';
+import type { Totals } from './totals.ts';
 
 export interface ShardOptions {
   readonly replicaIndex: number;
@@ -33,6 +33,7 @@ export interface ShardOptions {
   readonly kernels: WebAssembly.Module;
   readonly sha256: SyncSha256Hex;
   readonly random: Random;
+  readonly totals: Totals;
 }
 
 export type ShardRole =
@@ -45,6 +46,11 @@ export interface ShardObject {
   readonly role: ShardRole;
 }
 
+/** How an object ends: a reset leaves its isolate, with weights and pages. */
+export type Ending = 'reset' | 'kill' | 'kill_while_writing';
+
+/** Of a page that nobody uses: some are forgotten before the end of a seed. */
+const STORE_TTL_MS = 60_000;
 /** Until a write is durable, on average. */
 const FLUSH_MS = 20;
 /** Time that a file of weights takes, on average. */
@@ -54,7 +60,7 @@ export class SimShard {
   readonly name: string;
   readonly stageIndex: number;
   /** Survives everything. */
-  readonly disk: SimDisk;
+  readonly store: SimPageStore;
   readonly #options: ShardOptions;
   /** Shards of the same replica, by stage; set once all are there. */
   #ring: readonly SimShard[] = [];
@@ -67,7 +73,16 @@ export class SimShard {
     this.name = `r${options.replicaIndex}s${options.stageIndex}`;
     this.stageIndex = options.stageIndex;
     const { events, random } = options;
-    this.disk = new SimDisk({ name: this.name, events, random, flushMs: FLUSH_MS });
+    const clock = new SimProcess(`${this.name} store`, events);
+    this.store = new SimPageStore({
+      name: this.name,
+      events,
+      clock,
+      random,
+      bytesMax: options.plan.storeBytesMax,
+      ttlMs: STORE_TTL_MS,
+      flushMs: FLUSH_MS,
+    });
   }
 
   /** Null while it is down. */
@@ -88,15 +103,15 @@ export class SimShard {
     this.#object = { process, role: this.#createRole(process, assignment, assets, this.#host) };
   }
 
-  /** Ends the object; with `memoryLost` its isolate too. */
-  stop(reason: string, memoryLost: boolean): void {
+  stop(reason: string, ending: Ending): void {
     const object = this.#object;
     this.#object = null;
-    if (memoryLost) {
+    if (ending !== 'reset') {
       this.#host = null;
     }
     if (object !== null) {
-      this.disk.crash();
+      this.#options.totals.addEngine(object.role);
+      this.store.crash(ending === 'kill_while_writing');
       object.process.kill(reason);
     }
   }
@@ -150,13 +165,13 @@ export class SimShard {
       assets,
       connectNext: this.#connector(process),
       clock: process,
-      pageStore: new MemoryPageStore({ clock: process }),
+      pageStore: this.store,
     };
     if (this.stageIndex > 0) {
       return { kind: 'stage', node: new StageNode(shared) };
     }
     const stages = this.#ring.slice(1).map((shard) => this.#controlOf(process, shard));
-    const ring = new RingHead({ ...shared, stages, entropy });
+    const ring = watchRing(new RingHead({ ...shared, stages, entropy }), this.#options);
     return { kind: 'head', ring, engine: new HeadEngine({ assignment, ring, clock: process, limits: plan.limits }) };
   }
 
@@ -196,4 +211,19 @@ export class SimShard {
       editPages: (edit) => call('editPages', (node) => node.editPages(structuredClone(edit))),
     };
   }
+}
+
+/** Counts what a ring goes through, and gives it the bug that is switched on. */
+function watchRing(ring: RingHead, { totals, canary }: ShardOptions): RingHead {
+  const open = ring.open.bind(ring);
+  const submit = ring.submit.bind(ring);
+  return Object.assign(ring, {
+    open: async (): ReturnType<RingHead['open']> => {
+      const opened = await open();
+      totals.addOpening(opened);
+      return opened;
+    },
+    submit: async (step: Parameters<RingHead['submit']>[0]): ReturnType<RingHead['submit']> =>
+      spoilResult(canary, await submit(step)),
+  });
 }

@@ -1,5 +1,6 @@
 /** One seed from beginning to end: requests under faults, then a quiet phase in which everything has to be as before. */
 import { spoilClasses } from './canary.ts';
+import { checkIdle } from './check-pages.ts';
 import { check, type SimFailure } from './failure.ts';
 import type { Oracle } from './oracle.ts';
 import { planSeed, type SimPlan } from './plan.ts';
@@ -42,7 +43,7 @@ export async function simulate(options: SimOptions): Promise<SimReport> {
   } finally {
     takeBugsOut();
   }
-  return simulation.report(failure);
+  return await simulation.report(failure);
 }
 
 async function runStorm(simulation: Simulation, oracle: Oracle, plan: SimPlan): Promise<void> {
@@ -74,11 +75,9 @@ async function runAftermath(simulation: Simulation, oracle: Oracle, plan: SimPla
 async function checkQuiescence(simulation: Simulation): Promise<void> {
   await simulation.runUntil(simulation.events.nowMs + QUIESCENCE_MS, () => false);
   for (const { engine, head } of simulation.cluster.replicas) {
-    const stats = await engine?.stats();
-    check(stats !== undefined, 'resumption', `${head.name} is not there`);
-    const { numRunning, numWaiting, numFreePages, numPages, ringOpen } = stats;
-    check(numRunning + numWaiting === 0, 'pages', `${head.name} still has ${numRunning + numWaiting} sequences`);
-    check(numFreePages === numPages, 'pages', `${head.name} has ${numFreePages} of ${numPages} pages back`);
+    check(engine !== null, 'resumption', `${head.name} is not there`);
+    checkIdle(head.name, engine);
+    const { ringOpen } = await engine.stats();
     check(!ringOpen, 'resumption', `${head.name} keeps its ring open without work`);
   }
 }
@@ -87,7 +86,7 @@ async function checkQuiescence(simulation: Simulation): Promise<void> {
 async function sendAll(simulation: Simulation, oracle: Oracle, planned: readonly PlannedRequest[]): Promise<void> {
   let delayMs = 0;
   for (const each of planned) {
-    const expected = await oracle.answer(each.id);
+    const expected = await oracle.pooled(each.id);
     delayMs += each.delayMs;
     for (const kind of each.faults) {
       simulation.faults.add(kind);

@@ -6,6 +6,7 @@ import { describeError } from '../result.ts';
 import type { Canary } from './canary.ts';
 import { Chaos } from './chaos.ts';
 import { checkAnswer, checkEnding } from './check-answers.ts';
+import { checkPages } from './check-pages.ts';
 import { ClientRequest, type ClientBehaviour } from './client.ts';
 import { SimCluster } from './cluster.ts';
 import { EventQueue } from './event-queue.ts';
@@ -17,6 +18,7 @@ import type { ExpectedAnswer } from './oracle.ts';
 import type { ClusterPlan } from './plan.ts';
 import { SimProcess } from './process.ts';
 import { Random } from './random.ts';
+import { Totals, type ClusterTotals } from './totals.ts';
 import { Trace } from './trace.ts';
 
 /** What no seed changes. */
@@ -47,7 +49,7 @@ export interface SentRequest {
 }
 
 /** What came of it, in numbers. */
-export interface SimCounts {
+export interface SimCounts extends ClusterTotals {
   readonly numRequests: number;
   readonly numFinished: number;
   readonly numLeft: number;
@@ -68,6 +70,9 @@ export interface SimReport {
   readonly counts: SimCounts;
 }
 
+/** Looking at all pages takes as long as some events. */
+const PAGES_EVERY_EVENTS = 16;
+
 export class Simulation {
   readonly events: EventQueue;
   readonly network: SimNetwork;
@@ -77,6 +82,7 @@ export class Simulation {
   readonly requests: ClientRequest[] = [];
   readonly #options: SimulationOptions;
   readonly #trace = new Trace();
+  readonly #totals = new Totals();
   /** It has a clock of its own and is never killed. */
   readonly #gateway: SimProcess;
   readonly #client: EngineClient;
@@ -106,6 +112,7 @@ export class Simulation {
       kernels,
       sha256,
       canary,
+      totals: this.#totals,
     });
     this.chaos = new Chaos({
       ...shared,
@@ -150,6 +157,9 @@ export class Simulation {
       () => isDone() || this.#failure !== null,
       () => {
         this.#numEvents++;
+        if (this.#numEvents % PAGES_EVERY_EVENTS === 0) {
+          this.#checkPages();
+        }
         check(this.#numEvents < eventsMax, 'ending', `${eventsMax} events have not brought it to an end`);
       },
     );
@@ -158,7 +168,11 @@ export class Simulation {
     }
   }
 
-  report(failure: SimFailure | null): SimReport {
+  /** Ends everything. */
+  async report(failure: SimFailure | null): Promise<SimReport> {
+    for (const shard of this.cluster.shards) {
+      shard.stop('the simulation is over', 'kill');
+    }
     const numOf = (kind: string): number => this.requests.filter(({ outcome }) => outcome?.kind === kind).length;
     const sum = (count: (request: ClientRequest) => number): number =>
       this.requests.reduce((total, request) => total + count(request), 0);
@@ -177,8 +191,17 @@ export class Simulation {
         numFailed: numOf('failed'),
         numTokens: sum(({ numTokens }) => numTokens),
         numResumes: sum(({ numResumes }) => numResumes),
+        ...(await this.#totals.read()),
       },
     };
+  }
+
+  #checkPages(): void {
+    for (const { head, engine } of this.cluster.replicas) {
+      if (engine !== null) {
+        checkPages(head.name, engine);
+      }
+    }
   }
 
   async #run(sent: ClientRequest, behaviour: ClientBehaviour): Promise<void> {

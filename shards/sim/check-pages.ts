@@ -1,0 +1,54 @@
+/** The checkers of what a head holds: its page tables, its page pool and its prefix cache. */
+import type { HeadEngine } from '../engine/engine.ts';
+import { check } from './failure.ts';
+
+/** At any moment: counts are exact, no page is lost, and none is within reach of two tenants. */
+export function checkPages(name: string, engine: HeadEngine): void {
+  const { cache, sequences } = engine.inspect();
+  const { pool } = cache;
+  const holders = new Map<number, string[]>();
+  for (const { state, pageTable, tenant } of sequences) {
+    check(state === 'running' || pageTable.pages.length === 0, 'pages', `${name}: a ${state} sequence holds pages`);
+    for (const page of pageTable.pages) {
+      holders.set(page, [...(holders.get(page) ?? []), tenant]);
+    }
+  }
+  let numAvailable = 0;
+  for (let page = 0; page < pool.numPages; page++) {
+    const tenants = holders.get(page) ?? [];
+    const count = pool.referenceCount(page);
+    check(count === tenants.length, 'pages', `${name}: page ${page} is counted ${count} times, held ${tenants.length}`);
+    check(new Set(tenants).size <= 1, 'tenants', `${name}: page ${page} is shared by ${tenants.join(' and ')}`);
+    numAvailable += count === 0 ? 1 : 0;
+  }
+  check(
+    numAvailable === pool.numAvailablePages,
+    'pages',
+    `${name}: ${numAvailable} pages are held by nobody, ${pool.numAvailablePages} can be had`,
+  );
+  let numCached = 0;
+  for (const { page, key } of cache.entries()) {
+    const tenants = holders.get(page) ?? [];
+    check(pool.state(page) !== 'free', 'pages', `${name}: page ${page} is in the cache and free`);
+    check(
+      tenants.every((tenant) => tenant === key.tenant),
+      'tenants',
+      `${name}: page ${page} of ${key.tenant} is held by ${tenants.join(' and ')}`,
+    );
+    numCached += tenants.length === 0 ? 1 : 0;
+  }
+  check(
+    numCached === pool.numCachedPages,
+    'pages',
+    `${name}: ${pool.numCachedPages} pages are kept, ${numCached} known`,
+  );
+}
+
+/** Without work a head holds nothing for anybody. */
+export function checkIdle(name: string, engine: HeadEngine): void {
+  const { cache, sequences } = engine.inspect();
+  const { numAvailablePages, numPages } = cache.pool;
+  check(sequences.length === 0, 'pages', `${name} still has ${sequences.length} sequences`);
+  check(numAvailablePages === numPages, 'pages', `${name} has ${numAvailablePages} of ${numPages} pages back`);
+  checkPages(name, engine);
+}
