@@ -6,6 +6,7 @@ import { DurableObject } from 'cloudflare:workers';
 import kernels from '../wasm/build/kernels.wasm';
 import { createStageRuntime } from '../wasm/host/stage-runtime.ts';
 import { HeadEngine } from './engine/engine.ts';
+import type { PrefixClient, PromptPrefix, WarmPrefixRequest } from './engine/prefix-protocol.ts';
 import type { EngineStats, GenerateRequest } from './engine/protocol.ts';
 import { FeatureExtractor } from './features/feature-extractor.ts';
 import type { FeatureRequest } from './features/feature-protocol.ts';
@@ -16,6 +17,7 @@ import type { StageAssignment } from './model/assignment.ts';
 import { parseAssignment } from './model/parse-assignment.ts';
 import { RuntimeHost } from './model/runtime-host.ts';
 import { bindingAssets } from './platform/cloudflare/binding-assets.ts';
+import { DrainMark } from './platform/drain-mark.ts';
 import { LINK_PATH, shardConnector, shardControl, type ShardStub } from './platform/cloudflare/shard-stub.ts';
 import { WebSocketLink } from './platform/cloudflare/websocket-link.ts';
 import { MemoryPageStore } from './platform/memory-page-store.ts';
@@ -78,17 +80,46 @@ type Role =
 export class StageShard extends DurableObject<StageEnv> {
   readonly #assignment: StageAssignment;
   readonly #role: Role;
+  readonly #drainMark: DrainMark;
   #replica: string | null = null;
 
   constructor(ctx: DurableObjectState, env: StageEnv) {
     super(ctx, env);
     this.#assignment = this.readAssignment();
     this.#role = this.#createRole(this.#assignment);
+    this.#drainMark = new DrainMark(ctx.storage.kv, () => Date.now());
   }
 
   /** Starts a generation: see `HeadClient`. Head only. */
   generate(request: GenerateRequest): Promise<ReadableStream<Uint8Array>> {
-    return this.#head().engine.generate(request);
+    return this.#engine().generate(request);
+  }
+
+  /** Pins what prompts begin with: see `PrefixClient`. Head only. */
+  warmPrefix(request: WarmPrefixRequest): ReturnType<PrefixClient['warmPrefix']> {
+    return this.#engine().warmPrefix(request);
+  }
+
+  /** Head only. */
+  unpinPrefix(prefix: PromptPrefix): ReturnType<PrefixClient['unpinPrefix']> {
+    return this.#head().engine.unpinPrefix(prefix);
+  }
+
+  /** Head only. */
+  deleteTenant(cacheSalt: string): ReturnType<PrefixClient['deleteTenant']> {
+    return this.#head().engine.deleteTenant(cacheSalt);
+  }
+
+  /** Takes nothing new until `resume`, or for `DRAIN_MS_MAX`: see `DrainClient`. Head only. */
+  drain(): Promise<void> {
+    this.#drainMark.set();
+    return this.#head().engine.drain();
+  }
+
+  /** Head only. */
+  resume(): Promise<void> {
+    this.#drainMark.clear();
+    return this.#head().engine.resume();
   }
 
   /** Features of texts, for classification and embeddings: see `FeatureHead`. Head only. */
@@ -98,7 +129,7 @@ export class StageShard extends DurableObject<StageEnv> {
 
   /** Head only. */
   stats(): Promise<EngineStats> {
-    return this.#head().engine.stats();
+    return this.#engine().stats();
   }
 
   health(): ShardHealth {
@@ -196,6 +227,13 @@ export class StageShard extends DurableObject<StageEnv> {
     const features = new FeatureExtractor({ ...shared, isRingInUse: () => ring.isInUse });
     const engine = new HeadEngine({ assignment, ring, clock: systemClock, pace: features.pace });
     return { kind: 'head', engine, features, ring };
+  }
+
+  /** The engine, which drains as long as it shall, in this life of the object as in the one before. */
+  #engine(): HeadEngine {
+    const { engine } = this.#head();
+    void (this.#drainMark.isSet ? engine.drain() : engine.resume());
+    return engine;
   }
 
   #head(): Extract<Role, { kind: 'head' }> {

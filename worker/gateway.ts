@@ -5,10 +5,10 @@
 import { Hono, type Context } from 'hono';
 import { cors } from 'hono/cors';
 import { DEFAULT_RESUME_LIMITS, type ResumeLimits } from '../shards/client/recovery.ts';
+import type { ReplicaHead } from '../shards/client/replica-head.ts';
 import { ReplicaSet } from '../shards/client/replica-set.ts';
-import type { PrefixClient } from '../shards/engine/prefix-protocol.ts';
-import type { HeadClient } from '../shards/engine/protocol.ts';
 import type { Clock } from '../shards/platform/clock.ts';
+import { adminRoutes } from './api/admin/admin-routes.ts';
 import { EMBEDDINGS_SURFACE, IMAGES_SURFACE, RERANK_SURFACE } from './api/openai/call-requests.ts';
 import { answerCall } from './api/openai/call-route.ts';
 import { ApiError, badRequest, toApiError } from './api/openai/errors.ts';
@@ -36,13 +36,13 @@ import type { TextModel } from './tokenizer/text-model.ts';
 export interface GatewayDeps {
   readonly environment: Environment;
   readonly apiKeys: readonly string[];
+  /** Keys of operators, for everything under `/v1/admin`. */
+  readonly adminKeys: readonly string[];
   /** Web origins whose pages may call the API, beside those of this machine in the local environment. */
   readonly corsOrigins: readonly string[];
   readonly catalog: Catalog;
   /** Head shards of the model's replicas, in their order. */
-  readonly heads: (entry: RingEntry) => readonly HeadClient[];
-  /** The same heads, for prefixes and the end of tenants. */
-  readonly prefixHeads: (entry: RingEntry) => readonly PrefixClient[];
+  readonly heads: (entry: RingEntry) => readonly ReplicaHead[];
   readonly origins: OriginBackend;
   readonly textModel: (assetsPath: string) => Promise<TextModel>;
   /** Answers a GET for a file of the playground. */
@@ -66,7 +66,7 @@ export interface GatewayDeps {
 }
 
 /** The replicas of a model, with what this gateway knows of them. */
-export type ReplicasOf = (entry: RingEntry) => ReplicaSet;
+export type ReplicasOf = (entry: RingEntry) => ReplicaSet<ReplicaHead>;
 
 export interface GatewayEnv {
   Variables: { requestId: string; tenant: Tenant };
@@ -120,6 +120,8 @@ export function createGateway(deps: GatewayDeps, routeDeps = createRouteDeps(dep
   });
 
   addPublicRoutes(app, routeDeps);
+  // Before the check of API keys: an operator's key is none.
+  app.route('/v1/admin', adminRoutes(routeDeps));
   app.use('/v1/*', authenticate(deps));
   app.use('/metrics', authenticate(deps));
   app.get('/metrics', (context) =>

@@ -10,7 +10,6 @@ import { headStub } from './platform/head-stub.ts';
 import { createOrigins } from './platform/origin-transports.ts';
 import { prefixShardStubs } from './platform/prefix-shard.ts';
 import { RunShardObject, runShardStubs } from './platform/run-shard.ts';
-import type { RingEntry } from './routing/catalog.ts';
 import { createTextModels } from './tokenizer/text-model.ts';
 
 interface Served {
@@ -28,11 +27,9 @@ function createFrom(bindings: GatewayBindings): Served {
     clock: systemClock,
     random: () => systemEntropy.uint32() / 2 ** 32,
   });
-  const heads = ({ backend }: RingEntry) => backend.headBindings.map((name, index) => headStub(bindings[name], index));
   const deps: GatewayDeps = {
     ...readSettings(bindings),
-    heads,
-    prefixHeads: heads,
+    heads: ({ backend }) => backend.headBindings.map((name, index) => headStub(bindings[name], index)),
     origins,
     textModel: createTextModels(createModelFileReader(bindings.ASSETS)),
     servePage: (request) => bindings.ASSETS.fetch(request),

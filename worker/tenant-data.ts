@@ -5,7 +5,7 @@ import { deletePages } from './prefixes/prefix-pages.ts';
 import { isRingEntry } from './routing/catalog.ts';
 import { RUN_SHARDS_PER_TENANT } from './runs/limits.ts';
 
-export function tenantData({ runs, prefixes, prefixHeads, catalog }: GatewayDeps): readonly TenantData[] {
+export function tenantData({ runs, prefixes, heads, catalog }: GatewayDeps): readonly TenantData[] {
   return [
     {
       name: 'runs',
@@ -19,7 +19,7 @@ export function tenantData({ runs, prefixes, prefixHeads, catalog }: GatewayDeps
     {
       name: 'pages',
       async forget(tenant) {
-        const rings = catalog.entries.filter(isRingEntry).flatMap((entry) => prefixHeads(entry));
+        const rings = catalog.entries.filter(isRingEntry).flatMap((entry) => heads(entry));
         await Promise.all(rings.map((head) => deletePages(head, tenant)));
         return null;
       },

@@ -1,5 +1,8 @@
 /** A head shard that does what a script says, for failures that a real ring does not make on demand. */
-import type { EngineStats, GenerateEvent, GenerateRequest, HeadClient } from '../../shards/engine/protocol.ts';
+import type { ReplicaHead } from '../../shards/client/replica-head.ts';
+import type { PrefixFailure, PromptPrefix, WarmPrefixRequest } from '../../shards/engine/prefix-protocol.ts';
+import type { EngineStats, GenerateEvent, GenerateRequest } from '../../shards/engine/protocol.ts';
+import type { Result } from '../../shards/result.ts';
 
 export type ScriptStep =
   | GenerateEvent
@@ -28,7 +31,7 @@ export const errorEvent = (
   retryable: boolean,
 ): GenerateEvent => ({ type: 'error', code, message: `the script says ${code}`, retryable });
 
-export class ScriptedHead implements HeadClient {
+export class ScriptedHead implements ReplicaHead {
   readonly requests: GenerateRequest[] = [];
   numCancelled = 0;
   readonly #scripts: readonly Script[];
@@ -49,6 +52,26 @@ export class ScriptedHead implements HeadClient {
 
   stats(): Promise<EngineStats> {
     return Promise.reject(new Error('the script has no counters'));
+  }
+
+  warmPrefix(_request: WarmPrefixRequest): ReturnType<ReplicaHead['warmPrefix']> {
+    return Promise.reject(new Error('the script has no prefixes'));
+  }
+
+  unpinPrefix(_prefix: PromptPrefix): Promise<Result<null, PrefixFailure>> {
+    return Promise.reject(new Error('the script has no prefixes'));
+  }
+
+  deleteTenant(_cacheSalt: string): Promise<Result<null, PrefixFailure>> {
+    return Promise.reject(new Error('the script has no tenants'));
+  }
+
+  drain(): Promise<void> {
+    return Promise.reject(new Error('the object was reset'));
+  }
+
+  resume(): Promise<void> {
+    return Promise.reject(new Error('the object was reset'));
   }
 
   #play(script: readonly ScriptStep[]): ReadableStream<Uint8Array> {

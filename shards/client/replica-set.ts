@@ -37,9 +37,10 @@ export interface ReplicaWork {
   end(): void;
 }
 
-export class Replica {
+/** @typeParam Head what of the head shard is used beside generating */
+export class Replica<Head extends HeadClient = HeadClient> {
   readonly index: number;
-  readonly head: HeadClient;
+  readonly head: Head;
   /** For hashing: stays the same when replicas are added. */
   readonly id: string;
   readonly weight = 1;
@@ -51,7 +52,7 @@ export class Replica {
   #numFailuresInRow = 0;
   #setBack: { readonly reason: SetBackReason; readonly untilMs: number } | null = null;
 
-  constructor(index: number, head: HeadClient, clock: Clock) {
+  constructor(index: number, head: Head, clock: Clock) {
     this.index = index;
     this.head = head;
     this.id = `replica-${index}`;
@@ -103,6 +104,11 @@ export class Replica {
     this.#numFailuresInRow += reason === 'failed' ? 1 : 0;
   }
 
+  /** It was told to take requests again. */
+  clearSetBack(): void {
+    this.#setBack = null;
+  }
+
   #numOwn(): number {
     const staleMs = this.#clock.nowMs() - WORK_STALE_MS;
     for (const [work, aliveMs] of this.#work) {
@@ -114,13 +120,13 @@ export class Replica {
   }
 }
 
-export class ReplicaSet {
+export class ReplicaSet<Head extends HeadClient = HeadClient> {
   /** In the order of their index. */
-  readonly replicas: readonly Replica[];
+  readonly replicas: readonly Replica<Head>[];
   readonly #clock: Clock;
 
   /** @param heads at least one. */
-  constructor(heads: readonly HeadClient[], clock: Clock) {
+  constructor(heads: readonly Head[], clock: Clock) {
     this.replicas = heads.map((head, index) => new Replica(index, head, clock));
     this.#clock = clock;
   }
@@ -130,7 +136,7 @@ export class ReplicaSet {
    * one in the key's order. Of those that are set back the one whose time is over first.
    * @returns undefined when all were tried.
    */
-  choose(key: string, tried: ReadonlySet<Replica>): Replica | undefined {
+  choose(key: string, tried: ReadonlySet<Replica>): Replica<Head> | undefined {
     const untried = this.replicas.filter((replica) => !tried.has(replica));
     const ready = untried.filter((replica) => replica.setBackUntilMs <= this.#clock.nowMs());
     return nearestWithinBound(ready, key) ?? untried.sort((a, b) => a.setBackUntilMs - b.setBackUntilMs)[0];

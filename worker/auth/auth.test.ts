@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createKeyring } from './keyring.ts';
+import { createKeyring, LOCAL_ADMIN_KEY } from './keyring.ts';
 import { isAllowedOrigin } from './origins.ts';
 
 describe('createKeyring', () => {
@@ -13,6 +13,19 @@ describe('createKeyring', () => {
     expect(await reasonOf('production', [], 'Bearer sk-local')).toBe('wrong');
     expect(await reasonOf('production', ['sk-local', 'sk-real'], 'Bearer sk-local')).toBe('wrong');
     expect(await reasonOf('production', ['sk-local', 'sk-real'], 'Bearer sk-real')).toBe('ok');
+  });
+
+  it('keeps the keys of operators and of clients apart, also the published ones', async () => {
+    const reason = async (environment: 'local' | 'production', header: string) => {
+      const keys = ['sk-operator', 'sk-local', 'sk-local-admin'];
+      const result = await createKeyring(environment, keys, LOCAL_ADMIN_KEY).authenticate(header);
+      return result.ok ? 'ok' : result.error.reason;
+    };
+    expect(await reason('production', 'Bearer sk-operator')).toBe('ok');
+    expect(await reason('production', 'Bearer sk-local-admin')).toBe('wrong');
+    expect(await reason('local', 'Bearer sk-local-admin')).toBe('ok');
+    expect(await reason('local', 'Bearer sk-local')).toBe('wrong');
+    expect(await reasonOf('local', ['sk-local-admin'], 'Bearer sk-local-admin')).toBe('wrong');
   });
 
   it.each([

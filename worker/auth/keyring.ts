@@ -6,6 +6,9 @@ export type Environment = 'local' | 'production';
 /** Works in the local environment only, so that trying Lamina needs no set-up and a deployment has no default key. */
 export const LOCAL_API_KEY = 'sk-local';
 
+/** The same for operators: it opens what an API key does not, and nothing else. */
+export const LOCAL_ADMIN_KEY = 'sk-local-admin';
+
 /** Longest Authorization header that is looked at; hashing a longer one is work for nothing. */
 const HEADER_LENGTH_MAX = 512;
 
@@ -19,11 +22,18 @@ export interface Keyring {
   authenticate(authorization: string | null): Promise<Result<Tenant, AuthError>>;
 }
 
-/** @param apiKeys keys that are accepted. `sk-local` among them counts for nothing outside the local environment. */
-export function createKeyring(environment: Environment, apiKeys: readonly string[]): Keyring {
+/**
+ * @param keys keys that are accepted. Those that this project publishes count for nothing outside the local environment.
+ * @param localKey the one that is accepted in the local environment whatever `keys` says.
+ */
+export function createKeyring(
+  environment: Environment,
+  keys: readonly string[],
+  localKey: typeof LOCAL_API_KEY | typeof LOCAL_ADMIN_KEY = LOCAL_API_KEY,
+): Keyring {
   const accepted = [
-    ...apiKeys.filter((key) => key !== '' && key !== LOCAL_API_KEY),
-    ...(environment === 'local' ? [LOCAL_API_KEY] : []),
+    ...keys.filter((key) => key !== '' && key !== LOCAL_API_KEY && key !== LOCAL_ADMIN_KEY),
+    ...(environment === 'local' ? [localKey] : []),
   ];
   let digests: Promise<Uint8Array[]> | null = null;
   return {

@@ -12,6 +12,8 @@ export interface GatewayBindings {
   readonly LAMINA_ENVIRONMENT: string;
   /** Secret: keys that are accepted, separated by commas. */
   readonly API_KEYS?: string;
+  /** Secret: keys of operators, separated by commas. None of them is an API key. */
+  readonly ADMIN_KEYS?: string;
   /** Web origins that may call the API from a browser, separated by commas. */
   readonly CORS_ORIGINS?: string;
   /** Namespace of the objects that keep runs: `RunShard` of this script. */
@@ -25,6 +27,7 @@ export interface GatewayBindings {
 export interface GatewaySettings {
   readonly environment: Environment;
   readonly apiKeys: readonly string[];
+  readonly adminKeys: readonly string[];
   readonly corsOrigins: readonly string[];
   readonly catalog: Catalog;
 }
@@ -42,9 +45,15 @@ export function readSettings(bindings: GatewayBindings): GatewaySettings {
       throw new Error(`The model '${id}' needs the Durable Object binding ${missing}, which is missing`);
     }
   }
+  const apiKeys = commaList(bindings.API_KEYS);
+  const adminKeys = commaList(bindings.ADMIN_KEYS);
+  if (adminKeys.some((key) => apiKeys.includes(key))) {
+    throw new Error('The secrets ADMIN_KEYS and API_KEYS have a key in common: a client would be an operator');
+  }
   return {
     environment,
-    apiKeys: commaList(bindings.API_KEYS),
+    apiKeys,
+    adminKeys,
     corsOrigins: commaList(bindings.CORS_ORIGINS),
     catalog,
   };

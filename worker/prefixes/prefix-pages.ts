@@ -1,6 +1,7 @@
 /** The pages of prefixes on the replicas of a model. */
 import { placementKey } from '../../shards/client/placement-key.ts';
 import { GenerationError } from '../../shards/client/recovery.ts';
+import type { ReplicaHead } from '../../shards/client/replica-head.ts';
 import type { ReplicaSet } from '../../shards/client/replica-set.ts';
 import type { PrefixClient, PrefixFailure, WarmedPrefix } from '../../shards/engine/prefix-protocol.ts';
 import type { Result } from '../../shards/result.ts';
@@ -8,9 +9,7 @@ import { PAGE_SIZE_TOKENS } from '../../wasm/host/stage-runtime.ts';
 import type { Prefix, RemovedPrefix } from './prefix.ts';
 
 export interface PrefixPagesDeps {
-  readonly replicas: ReplicaSet;
-  /** Their heads, in the same order. */
-  readonly heads: readonly PrefixClient[];
+  readonly replicas: ReplicaSet<ReplicaHead>;
   readonly tenant: string;
   readonly randomId: () => string;
   /** Milliseconds since the epoch. */
@@ -23,16 +22,15 @@ export interface PrefixPagesDeps {
  */
 export async function warmPages(
   { tokens, promptCacheKey, expiresMs }: Pick<Prefix, 'tokens' | 'promptCacheKey' | 'expiresMs'>,
-  { replicas, heads, tenant, randomId, epochMs }: PrefixPagesDeps,
+  { replicas, tenant, randomId, epochMs }: PrefixPagesDeps,
 ): Promise<WarmedPrefix> {
   const key = placementKey({ promptTokens: tokens, cacheSalt: tenant }, promptCacheKey);
   const replica = replicas.choose(key, new Set());
-  const head = replica === undefined ? undefined : heads[replica.index];
-  if (head === undefined) {
+  if (replica === undefined) {
     throw new Error('a model has at least one replica');
   }
   const request = { requestId: randomId(), tokens, cacheSalt: tenant, ttlMs: Math.max(1, expiresMs - epochMs()) };
-  return valueOf(await head.warmPrefix(request));
+  return valueOf(await replica.head.warmPrefix(request));
 }
 
 /**
@@ -41,7 +39,8 @@ export async function warmPages(
  */
 export async function releasePages({ prefix, others }: RemovedPrefix, deps: PrefixPagesDeps): Promise<void> {
   const { tokens } = prefix;
-  const released = await Promise.all(deps.heads.map((head) => head.unpinPrefix({ tokens, cacheSalt: deps.tenant })));
+  const heads = deps.replicas.replicas.map(({ head }) => head);
+  const released = await Promise.all(heads.map((head) => head.unpinPrefix({ tokens, cacheSalt: deps.tenant })));
   released.forEach(valueOf);
   const sharing = others.filter((other) => sharesPage(other.tokens, tokens));
   await Promise.all(sharing.map((other) => warmPages(other, deps)));

@@ -31,7 +31,6 @@ function setUp(limits = DEFAULT_GATEWAY_LIMITS, numReplicas = 1) {
   const app = createGateway({
     ...deps,
     heads: () => heads,
-    prefixHeads: () => heads,
     catalog: parseCatalog(TEST_CATALOG),
     textModel: () => Promise.resolve(textModel),
     epochMs,

@@ -23,7 +23,7 @@ const MESSAGES = [{ role: 'user', content: 'Tell me what you know about boots an
 async function setUp() {
   const head = new PrefixHead([tokenEvent(70), finishEvent]);
   const errors: unknown[] = [];
-  const deps = { ...gatewayDeps(folder, head, [], errors), prefixHeads: () => [head] };
+  const deps = gatewayDeps(folder, head, [], errors);
   const prefixes = new LocalPrefixes(deps.epochMs);
   const runs = new LocalRuns({ ...deps, prefixes: prefixes.of });
   const app = createGateway(runs.deps);

@@ -77,6 +77,19 @@ describe('a ring of Durable Objects', () => {
     expect(tokensOf(before)).toHaveLength(24);
   });
 
+  it('drains until it is told otherwise, also after its head was evicted', async () => {
+    const head = headOf('drained', 1);
+    const expected = await generate(head);
+    await head.drain();
+    expect(await head.stats()).toMatchObject({ isDraining: true });
+    await evictDurableObject(head);
+    expect(await generate(head)).toMatchObject([{ type: 'error', code: 'draining', retryable: true }]);
+    await head.resume();
+    await evictDurableObject(head);
+    // What it had computed before is still there; the tokens are the same.
+    expect(tokensOf(await generate(head))).toEqual(tokensOf(expected));
+  });
+
   it('answers requests that come at once', async () => {
     const head = headOf('batch', 3);
     const seeds = [1, 2, 3, 4, 5, 6, 7, 8];

@@ -46,8 +46,8 @@ export async function postPrefix(context: Context<GatewayEnv>, deps: GenerationR
 }
 
 function pagesDeps(entry: RingEntry, tenant: string, deps: GenerationRouteDeps): PrefixPagesDeps {
-  const { replicas, prefixHeads, randomId, epochMs } = deps;
-  return { replicas: replicas(entry), heads: prefixHeads(entry), tenant, randomId, epochMs };
+  const { replicas, randomId, epochMs } = deps;
+  return { replicas: replicas(entry), tenant, randomId, epochMs };
 }
 
 /** @throws ApiError for a model that is not there, or does not run in the platform. */

@@ -1,15 +1,17 @@
 /** A head that stops in the middle of its answers until a test lets it go on, so that something can happen there. */
 import { readLines } from '../../../shards/client/event-stream.ts';
-import type { GenerateRequest, HeadClient } from '../../../shards/engine/protocol.ts';
+import type { ReplicaHead } from '../../../shards/client/replica-head.ts';
+import type { PromptPrefix, WarmPrefixRequest } from '../../../shards/engine/prefix-protocol.ts';
+import type { GenerateRequest } from '../../../shards/engine/protocol.ts';
 
-export class GatedHead implements HeadClient {
+export class GatedHead implements ReplicaHead {
   readonly requests: GenerateRequest[] = [];
-  readonly #head: HeadClient;
+  readonly #head: ReplicaHead;
   #numEventsMax = Infinity;
   #open = (): void => {};
   #opened: Promise<void> = Promise.resolve();
 
-  constructor(head: HeadClient) {
+  constructor(head: ReplicaHead) {
     this.#head = head;
   }
 
@@ -55,5 +57,25 @@ export class GatedHead implements HeadClient {
 
   stats() {
     return this.#head.stats();
+  }
+
+  warmPrefix(request: WarmPrefixRequest) {
+    return this.#head.warmPrefix(request);
+  }
+
+  unpinPrefix(prefix: PromptPrefix) {
+    return this.#head.unpinPrefix(prefix);
+  }
+
+  deleteTenant(cacheSalt: string) {
+    return this.#head.deleteTenant(cacheSalt);
+  }
+
+  drain() {
+    return this.#head.drain();
+  }
+
+  resume() {
+    return this.#head.resume();
   }
 }

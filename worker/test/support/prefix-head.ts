@@ -1,7 +1,6 @@
 /** A head that writes down what is asked of it about prefixes and tenants, and answers as a test says. */
 import { ScriptedHead } from '../../../ops/testing/scripted-head.ts';
 import type {
-  PrefixClient,
   PrefixFailure,
   PromptPrefix,
   WarmedPrefix,
@@ -9,7 +8,7 @@ import type {
 } from '../../../shards/engine/prefix-protocol.ts';
 import { err, ok, type Result } from '../../../shards/result.ts';
 
-export class PrefixHead extends ScriptedHead implements PrefixClient {
+export class PrefixHead extends ScriptedHead {
   readonly warmed: WarmPrefixRequest[] = [];
   readonly unpinned: PromptPrefix[] = [];
   readonly deleted: string[] = [];
@@ -17,18 +16,18 @@ export class PrefixHead extends ScriptedHead implements PrefixClient {
   readonly failures: PrefixFailure[] = [];
   cachedTokens = 0;
 
-  warmPrefix(request: WarmPrefixRequest): Promise<Result<WarmedPrefix, PrefixFailure>> {
+  override warmPrefix(request: WarmPrefixRequest): Promise<Result<WarmedPrefix, PrefixFailure>> {
     this.warmed.push(request);
     const numTokens = request.tokens.length;
     return this.#answer({ numTokens, cachedTokens: this.cachedTokens, numPages: numTokens >> 4, expiresAtMs: 0 });
   }
 
-  unpinPrefix(prefix: PromptPrefix): Promise<Result<null, PrefixFailure>> {
+  override unpinPrefix(prefix: PromptPrefix): Promise<Result<null, PrefixFailure>> {
     this.unpinned.push(prefix);
     return this.#answer(null);
   }
 
-  deleteTenant(cacheSalt: string): Promise<Result<null, PrefixFailure>> {
+  override deleteTenant(cacheSalt: string): Promise<Result<null, PrefixFailure>> {
     this.deleted.push(cacheSalt);
     return this.#answer(null);
   }

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileAssets } from '../../../ops/testing/file-assets.ts';
 import { convertTinyModel } from '../../../ops/testing/tiny-model.ts';
-import type { HeadClient } from '../../../shards/engine/protocol.ts';
+import type { ReplicaHead } from '../../../shards/client/replica-head.ts';
 import { createLocalEngine } from '../../../shards/platform/local/local-engine.ts';
 import { systemClock } from '../../../shards/platform/system.ts';
 import { loadKernels } from '../../../wasm/build.ts';
@@ -30,7 +30,7 @@ export const TEST_CATALOG = [
 export interface TestGateway {
   readonly app: ReturnType<typeof createGateway>;
   readonly deps: GatewayDeps;
-  readonly head: HeadClient;
+  readonly head: ReplicaHead;
   readonly records: ServedRecord[];
   readonly errors: unknown[];
   close(): Promise<void>;
@@ -44,15 +44,20 @@ export async function tinyModelFolder(): Promise<{ folder: string; remove: () =>
 }
 
 /** What a gateway needs besides a head: fixed ids are not used, so that requests may run at the same time. */
-export function gatewayDeps(folder: string, head: HeadClient, records: ServedRecord[], errors: unknown[]): GatewayDeps {
+export function gatewayDeps(
+  folder: string,
+  head: ReplicaHead,
+  records: ServedRecord[],
+  errors: unknown[],
+): GatewayDeps {
   let numIds = 0;
   return {
     environment: 'local',
     apiKeys: ['sk-second-key'],
+    adminKeys: ['sk-operator'],
     corsOrigins: [],
     catalog: parseCatalog(TEST_CATALOG.slice(0, 1)),
     heads: () => [head],
-    prefixHeads: () => [],
     origins: new ScriptedOrigins([], { models: [] }),
     textModel: createTextModels((file) => readFile(path.join(folder, path.basename(file)), 'utf8')),
     servePage: () => Promise.resolve(new Response('<h1>page</h1>', { headers: { 'content-type': 'text/html' } })),
@@ -80,11 +85,7 @@ export async function startRealGateway(overrides: Partial<GatewayDeps> = {}): Pr
   });
   const records: ServedRecord[] = [];
   const errors: unknown[] = [];
-  const deps = {
-    ...gatewayDeps(folder, engine, records, errors),
-    prefixHeads: () => [engine],
-    ...overrides,
-  };
+  const deps = { ...gatewayDeps(folder, engine, records, errors), ...overrides };
   return {
     app: createGateway(deps),
     deps,
