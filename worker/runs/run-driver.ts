@@ -8,6 +8,7 @@ import type { ServedRecord } from '../metering/served-record.ts';
 import { isRingEntry, type CatalogEntry } from '../routing/catalog.ts';
 import { BatchWriter } from './batch-writer.ts';
 import type { RunLimits } from './limits.ts';
+import type { RunRequest } from './run.ts';
 import type { RunRecord, RunStore } from './run-store.ts';
 
 export interface RunDriverDeps {
@@ -25,6 +26,7 @@ export class RunDriver {
   /** Resolves when the run has ended and that is written. Never rejects. */
   readonly ended: Promise<void>;
   readonly #record: RunRecord;
+  readonly #request: RunRequest;
   readonly #deps: RunDriverDeps;
   readonly #stop = new AbortController();
   readonly #waiting = new Set<() => void>();
@@ -36,13 +38,14 @@ export class RunDriver {
 
   constructor(record: RunRecord, deps: RunDriverDeps) {
     this.#record = record;
+    this.#request = deps.store.request(record.id);
     this.#deps = deps;
     this.#isPrepared = record.numChunks > 0;
     this.prepared = new Promise((resolve) => {
       this.#settlePrepared = resolve;
     });
     this.ended = this.#drive().catch((thrown: unknown) => {
-      deps.route.reportError(record.request.requestId, thrown);
+      deps.route.reportError(this.#request.requestId, thrown);
       this.#settlePrepared(toApiError(thrown).details);
       this.#notify();
     });
@@ -66,7 +69,7 @@ export class RunDriver {
   }
 
   async #drive(): Promise<void> {
-    const { request } = this.#record;
+    const { id } = this.#record;
     const { route, store } = this.#deps;
     const served: ServedRecord[] = [];
     const meter = this.#createMeter(served);
@@ -79,13 +82,13 @@ export class RunDriver {
       if (!this.#isPrepared && !this.#isRemoved) {
         // Nothing was begun, so nothing is kept.
         this.#isRemoved = true;
-        store.remove(request.id);
+        store.remove(id);
       }
     }
     const [record] = served;
     if (!this.#isRemoved) {
       const isCancelled = error?.code === CANCELLED.code;
-      store.end(request.id, {
+      store.end(id, {
         status: error === null ? 'completed' : isCancelled ? 'cancelled' : 'failed',
         endedMs: route.epochMs(),
         usage: record === undefined ? null : usageOf(record),
@@ -99,18 +102,14 @@ export class RunDriver {
   }
 
   #createMeter(served: ServedRecord[]): RequestMeter {
-    const { request, ttftMs, numChunks } = this.#record;
+    const { ttftMs, numChunks } = this.#record;
+    const { requestId, tenant, surface, createdMs } = this.#request;
     const { route } = this.#deps;
     const meter = new RequestMeter(
       { record: (entry) => void served.push(entry) },
       route.clock,
-      {
-        requestId: request.requestId,
-        tenant: request.tenant,
-        surface: request.surface,
-        startedAtMs: request.createdMs,
-      },
-      { elapsedMs: Math.max(0, route.epochMs() - request.createdMs), ttftMs },
+      { requestId, tenant, surface, startedAtMs: createdMs },
+      { elapsedMs: Math.max(0, route.epochMs() - createdMs), ttftMs },
     );
     if (numChunks > 0) {
       meter.resumed();
@@ -119,18 +118,19 @@ export class RunDriver {
   }
 
   async #generate(meter: RequestMeter): Promise<void> {
-    const { request, numChunks, numBytes } = this.#record;
+    const { numChunks, numBytes } = this.#record;
+    const { surface, body, id, tenant, createdMs, seed } = this.#request;
     const { route, store, limits } = this.#deps;
     let run: GenerationRun | null = null;
     const writer = new BatchWriter({
-      past: numChunks === 0 ? [] : store.events(request.id),
+      past: numChunks === 0 ? [] : store.events(id),
       numPastChunks: numChunks,
       numPastBytes: numBytes,
       limits,
       clock: route.clock,
       write: (batch) => {
         if (run !== null && !this.#isRemoved) {
-          store.append(request.id, batch, run.serving, meter.ttftMs);
+          store.append(id, batch, run.serving, meter.ttftMs);
           this.#notify();
         }
       },
@@ -140,7 +140,6 @@ export class RunDriver {
       },
     });
     const boundTo = this.#boundTo();
-    const { surface, body, id, tenant, createdMs, seed } = request;
     const answerId = id.slice(id.indexOf('-') + 1);
     const randomSeed = (): number => seed;
     const origin = { answerId, tenant, createdMs, randomSeed, meter, journal: writer, boundTo };
@@ -185,7 +184,7 @@ export class RunDriver {
     const cause = this.#storageFailure ?? thrown;
     const error = toApiError(cause);
     if (error.details.status >= 500) {
-      this.#deps.route.reportError(this.#record.request.requestId, cause);
+      this.#deps.route.reportError(this.#request.requestId, cause);
     }
     return error.details;
   }

@@ -34,10 +34,10 @@ export class RunHost implements RunShardClient {
   async open(request: RunRequest): Promise<OpenRunResult> {
     const store = this.#wake();
     const known = request.keyDigest === null ? null : store.findByKey(request.keyDigest);
-    if (known !== null && known.request.bodyDigest !== request.bodyDigest) {
+    if (known !== null && known.bodyDigest !== request.bodyDigest) {
       return { ok: false, reason: 'key_reused' };
     }
-    const id = known?.request.id ?? request.id;
+    const id = known?.id ?? request.id;
     if (known === null) {
       const { live, kept } = store.count();
       if (live >= this.#limits.liveRunsMax || kept >= this.#limits.keptRunsMax) {
@@ -121,8 +121,9 @@ export class RunHost implements RunShardClient {
   #wake(): RunStore {
     this.#store ??= new RunStore(this.#options.sql);
     this.#store.removeEnded(this.#options.route.epochMs() - this.#limits.retentionMs);
-    for (const record of this.#store.unfinished()) {
-      if (!this.#drivers.has(record.request.id)) {
+    for (const id of this.#store.unfinished()) {
+      const record = this.#drivers.has(id) ? null : this.#store.find(id);
+      if (record !== null) {
         this.#start(this.#store, record);
       }
     }
@@ -130,7 +131,7 @@ export class RunHost implements RunShardClient {
   }
 
   #start(store: RunStore, record: RunRecord): void {
-    const { id } = record.request;
+    const { id } = record;
     const driver = new RunDriver(record, { route: this.#options.route, store, limits: this.#limits });
     this.#drivers.set(id, driver);
     driver.ended
@@ -140,7 +141,7 @@ export class RunHost implements RunShardClient {
           this.#arm();
         }
       })
-      .catch((thrown: unknown) => this.#options.route.reportError(record.request.requestId, thrown));
+      .catch((thrown: unknown) => this.#options.route.reportError(id, thrown));
     this.#arm();
   }
 

@@ -11,7 +11,10 @@ export const RUN_SCHEMA = [
   `CREATE TABLE IF NOT EXISTS run (
     id TEXT PRIMARY KEY,
     key_digest TEXT UNIQUE,
+    body_digest TEXT NOT NULL,
     request TEXT NOT NULL,
+    is_background INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
     status TEXT NOT NULL,
     ended_ms INTEGER,
     ttft_ms INTEGER,
@@ -30,8 +33,15 @@ export const RUN_SCHEMA = [
   ) WITHOUT ROWID`,
 ] as const;
 
+/** What is looked at often: a request may be large, and is not in it. */
+const RECORD_COLUMNS =
+  'id, body_digest, is_background, created_ms, status, ended_ms, ttft_ms, num_chunks, num_bytes, serving, usage, error';
+
 export interface RunRecord {
-  readonly request: RunRequest;
+  readonly id: string;
+  readonly bodyDigest: string;
+  readonly isBackground: boolean;
+  readonly createdMs: number;
   readonly status: RunStatus;
   readonly endedMs: number | null;
   /** From the request to the first chunk. */
@@ -67,19 +77,29 @@ export class RunStore {
 
   insert(request: RunRequest): void {
     this.#sql.exec(
-      "INSERT INTO run (id, key_digest, request, status, num_chunks, num_bytes) VALUES (?, ?, ?, 'queued', 0, 0)",
+      `INSERT INTO run (id, key_digest, body_digest, request, is_background, created_ms, status, num_chunks, num_bytes)
+        VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, 0)`,
       request.id,
       request.keyDigest,
+      request.bodyDigest,
       JSON.stringify(request),
+      request.isBackground ? 1 : 0,
+      request.createdMs,
     );
   }
 
   find(id: string): RunRecord | null {
-    return toRecord(this.#sql.exec('SELECT * FROM run WHERE id = ?', id)[0]);
+    return toRecord(this.#sql.exec(`SELECT ${RECORD_COLUMNS} FROM run WHERE id = ?`, id)[0]);
   }
 
   findByKey(keyDigest: string): RunRecord | null {
-    return toRecord(this.#sql.exec('SELECT * FROM run WHERE key_digest = ?', keyDigest)[0]);
+    return toRecord(this.#sql.exec(`SELECT ${RECORD_COLUMNS} FROM run WHERE key_digest = ?`, keyDigest)[0]);
+  }
+
+  /** The request of a run that is there. */
+  request(id: string): RunRequest {
+    const [row] = this.#sql.exec('SELECT request FROM run WHERE id = ?', id);
+    return JSON.parse(String(row?.['request'])) as RunRequest;
   }
 
   count(): { readonly live: number; readonly kept: number } {
@@ -87,8 +107,8 @@ export class RunStore {
     return { live: Number(row?.['live']), kept: Number(row?.['kept']) };
   }
 
-  unfinished(): RunRecord[] {
-    return this.#sql.exec('SELECT * FROM run WHERE ended_ms IS NULL').flatMap((row) => toRecord(row) ?? []);
+  unfinished(): string[] {
+    return this.#sql.exec('SELECT id FROM run WHERE ended_ms IS NULL').map((row) => String(row['id']));
   }
 
   /** When the run ended that is kept for longest; null without one. */
@@ -174,10 +194,9 @@ export class RunStore {
 }
 
 export function snapshotOf(record: RunRecord, retentionMs: number): RunSnapshot {
-  const { request, status, endedMs, numChunks, serving, usage, error } = record;
-  const { id, surface, isBackground, createdMs } = request;
+  const { id, isBackground, createdMs, status, endedMs, numChunks, serving, usage, error } = record;
   const expiresMs = endedMs !== null && isEnded(status) ? endedMs + retentionMs : null;
-  return { id, surface, status, isBackground, createdMs, expiresMs, numChunks, serving, usage, error };
+  return { id, status, isBackground, createdMs, expiresMs, numChunks, serving, usage, error };
 }
 
 function toRecord(row: SqlRow | undefined): RunRecord | null {
@@ -187,12 +206,15 @@ function toRecord(row: SqlRow | undefined): RunRecord | null {
   const json = (name: string): unknown => (row[name] === null ? null : JSON.parse(String(row[name])));
   const count = (name: string): number | null => (row[name] === null ? null : Number(row[name]));
   return {
-    request: json('request') as RunRequest,
+    id: String(row['id']),
+    bodyDigest: String(row['body_digest']),
+    isBackground: row['is_background'] === 1,
+    createdMs: Number(row['created_ms']),
     status: row['status'] as RunStatus,
     endedMs: count('ended_ms'),
     ttftMs: count('ttft_ms'),
-    numChunks: count('num_chunks') ?? 0,
-    numBytes: count('num_bytes') ?? 0,
+    numChunks: Number(row['num_chunks']),
+    numBytes: Number(row['num_bytes']),
     serving: json('serving') as Serving | null,
     usage: json('usage') as RunUsage | null,
     error: json('error') as ApiErrorDetails | null,

@@ -38,7 +38,6 @@ export interface RunUsage {
 /** What is known of a run beside its chunks. */
 export interface RunSnapshot {
   readonly id: string;
-  readonly surface: GenerationSurface['name'];
   readonly status: RunStatus;
   readonly isBackground: boolean;
   readonly createdMs: number;
