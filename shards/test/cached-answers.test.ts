@@ -197,7 +197,8 @@ describe.each(SETTINGS)('%s', (_, settings) => {
         }
       },
     });
-    const { engine } = await rings.open({ ...options, wrapLink });
+    const pageStores = createStores();
+    const { engine } = await rings.open({ ...options, wrapLink, pageStores });
     const requests = [0, 30].map((numCommon) => ask({ promptTokens: branch(numCommon) }));
     const answers = await Promise.all(requests.map((request) => collect(engine, request)));
     for (const [i, request] of requests.entries()) {
@@ -205,8 +206,10 @@ describe.each(SETTINGS)('%s', (_, settings) => {
     }
     expect(numSteps).toBeGreaterThan(target);
     // Nothing that had come back was computed twice.
-    const { numPromptTokensTotal } = await engine.stats();
+    const { numPromptTokensTotal, numCachedPages } = await engine.stats();
     expect(numPromptTokensTotal).toBeLessThanOrEqual(2 * PROMPT.length);
+    // Nor is anything less saved for it.
+    await pollStats(engine, () => pageStores.every((store) => store.numPages === numCachedPages));
   });
 
   it('a ring that loses its pages', async () => {

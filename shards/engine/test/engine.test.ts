@@ -12,6 +12,7 @@ import {
   tinyRings,
   tokensOf,
 } from '../../test/tiny-ring.ts';
+import type { MemoryPageStore } from '../../platform/memory-page-store.ts';
 import type { GenerateEvent, HeadClient } from '../protocol.ts';
 
 const rings = await tinyRings();
@@ -247,6 +248,43 @@ describe('pages', () => {
   });
 });
 
+describe('page operations', () => {
+  const limits = { sequencesRunningMax: 2, pageOperationsStepMax: 3 };
+
+  it('that one step cannot carry go in several', async () => {
+    const { engine, pageStores } = await rings.open({ stageCount: 2, limits, numTokensMax: 64 });
+    const requests = [1, 2, 3].map((salt) => requestOf({ promptTokens: promptOf(130, salt), maxTokens: 3 }));
+    await Promise.all(requests.map((request) => collect(engine, request)));
+    await pollStats(engine, () => pageStores.every((store) => (store as MemoryPageStore).numPages === 3 * 8));
+  });
+
+  it('need room for one of each sequence', async () => {
+    await expect(rings.open({ limits: { ...limits, pageOperationsStepMax: 2 } })).resolves.toBeDefined();
+    await expect(rings.open({ limits: { ...limits, pageOperationsStepMax: 1 } })).rejects.toThrow('has no room');
+  });
+
+  it('that break every ring end the requests that wait for them', async () => {
+    const { engine, ring } = await rings.open({ limits: { reopenDelayMs: 1, reopenDelayMsMax: 1 } });
+    await collect(engine, requestOf({ promptTokens: promptOf(40) }));
+    await pollStats(engine, ({ numSavedPagesTotal }) => numSavedPagesTotal === 3);
+    ring.close('its pages are lost');
+    const [open, submit] = [ring.open.bind(ring), ring.submit.bind(ring)];
+    ring.open = async () => {
+      const opened = await open();
+      return opened.ok ? { ok: true, value: { kvKept: false } } : opened;
+    };
+    ring.submit = (step) => {
+      if (step.pageOperations.some(({ kind }) => kind === 'restore')) {
+        ring.close('broken by the test');
+      }
+      return submit(step);
+    };
+    const events = await collect(engine, requestOf({ promptTokens: promptOf(40) }));
+    expect(events).toMatchObject([{ type: 'error', code: 'ring_failed', retryable: true }]);
+    await expectEmpty(engine);
+  });
+});
+
 describe('an engine that fails', () => {
   it('tells every client, frees everything and answers the next one', async () => {
     let isBroken = true;
@@ -272,6 +310,7 @@ describe('an engine that fails', () => {
     }
     await expectEmpty(engine);
     isBroken = false;
-    expect((await collect(engine, requestOf())).at(-1)).toMatchObject({ type: 'finish' });
+    // What the pages hold is anybody's guess, so nothing of it is used.
+    expect((await collect(engine, requestOf())).at(-1)).toMatchObject({ type: 'finish', cachedTokens: 0 });
   });
 });

@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PAGE_SIZE_TOKENS } from '../../../wasm/host/stage-runtime.ts';
 import { promptOf } from '../../test/tiny-ring.ts';
+import { SAVE_REQUESTS_MAX } from '../sequence-pages.ts';
 import type { Sequence } from '../sequence.ts';
 import { nextTokenOf, World, type WorldOptions } from './page-world.ts';
 
@@ -261,6 +262,31 @@ describe('pages in the stores', () => {
     world.finishAll(20);
     expect(world.counters.numSavedPagesTotal).toBe(4);
     expect(world.stages[1].store.size).toBe(4);
+  });
+
+  it('are given up when every step that carries them is lost', () => {
+    const world = new World(OPTIONS);
+    const sequence = world.arrive(LONG.slice(0, PAGE_SIZE_TOKENS), 1);
+    world.step();
+    expect([sequence.state, world.operations.size]).toEqual(['finished', 1]);
+    for (let i = 1; i < SAVE_REQUESTS_MAX; i++) {
+      world.send();
+      world.lose(true);
+      expect(world.operations.size).toBe(1);
+    }
+    world.send();
+    world.lose(true);
+    expect(world.operations.size).toBe(0);
+  });
+
+  it('include what the last step of a sequence has filled', () => {
+    const world = new World(OPTIONS);
+    const sequence = world.arrive(LONG.slice(0, PAGE_SIZE_TOKENS), 9);
+    world.send();
+    // An accepted draft token was the last one.
+    sequence.numComputedTokens = PAGE_SIZE_TOKENS;
+    world.scheduler.finish(sequence);
+    expect([world.cache.numPages, world.operations.size]).toEqual([1, 1]);
   });
 });
 
