@@ -1,13 +1,15 @@
 /** Log-probabilities under the unmodified distribution: what the model says, before temperature and penalties. */
 import type { TokenLogprob } from '../engine/protocol.ts';
+import { power, powerScale } from './powers.ts';
 import { indexOfMax } from './sampler.ts';
 
 /** Natural logarithm of the sum of exponentials, in double precision and in the order of the token ids. */
 export function logSumExp(logits: Float32Array): number {
   const logitMax = logits[indexOfMax(logits)] as number;
+  const scale = powerScale(1);
   let sum = 0;
   for (let i = 0; i < logits.length; i++) {
-    sum += Math.exp((logits[i] as number) - logitMax);
+    sum += power(((logits[i] as number) - logitMax) * scale);
   }
   return logitMax + Math.log(sum);
 }

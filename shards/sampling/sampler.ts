@@ -7,6 +7,7 @@ import { assert } from '../../wasm/host/assert.ts';
 import type { SamplingParams } from '../engine/protocol.ts';
 import { applyPenalties, type TokenHistory } from './penalties.ts';
 import { uniformAt } from './philox.ts';
+import { power, powerScale } from './powers.ts';
 import { findCut, orderKey, type Cut } from './radix-select.ts';
 
 /** Working memory for one vocabulary; used by one call at a time, so that all sequences of an engine share it. */
@@ -79,10 +80,11 @@ export class Sampler {
 
   /** Unnormalised probabilities; the most likely token has weight 1 exactly. @returns their sum */
   #weigh(logitMax: number, temperature: number): number {
+    const scale = powerScale(temperature);
     let sum = 0;
     for (let i = 0; i < this.#numCandidates; i++) {
       const logit = this.#logits[this.#tokenIds[i] as number] as number;
-      const weight = Math.exp((logit - logitMax) / temperature);
+      const weight = power((logit - logitMax) * scale);
       this.#weights[i] = weight;
       sum += weight;
     }
