@@ -1,8 +1,8 @@
 /**
  * Decides how many draft tokens are worth their cost. Whether a draft token is accepted depends above all on how long
- * the match before it is, so acceptance is measured for each class of match lengths, and for each sequence; drafts end
- * where one more token would cost more than it brings. Expected tokens of a step as in Leviathan et al., "Fast inference
- * from transformers via speculative decoding" (2023), section 3.1, with a probability for each token instead of one.
+ * the match before it is, so acceptance is measured for each class of match lengths, and for each sequence; a draft has the
+ * length that brings the most tokens for its cost. Expected tokens of a step as in Leviathan et al., "Fast inference from
+ * transformers via speculative decoding" (2023), section 3.1, with a probability for each token instead of one.
  */
 import { MATCH_LENGTH_MAX } from './draft-index.ts';
 
@@ -35,7 +35,7 @@ interface MatchClass {
 }
 
 export class DraftController {
-  readonly #tokenCost: number;
+  readonly #stepCost: (numTokens: number) => number;
   readonly #classes: MatchClass[] = CLASSES.map(() => ({
     numVerified: 0,
     numAccepted: 0,
@@ -43,9 +43,9 @@ export class DraftController {
     numSkipsNext: SKIPS_MIN,
   }));
 
-  /** @param tokenCost what one more token costs a step, as a part of a step of one token. */
-  constructor(tokenCost: number) {
-    this.#tokenCost = tokenCost;
+  /** @param stepCost what a step of so many tokens costs, in any unit. */
+  constructor(stepCost: (numTokens: number) => number) {
+    this.#stepCost = stepCost;
   }
 
   /**
@@ -57,16 +57,15 @@ export class DraftController {
   chooseLength(matchLength: number, numDraftTokensMax: number, numOtherTokens: number): number {
     let best = 0;
     let numTokens = numOtherTokens;
-    let cost = 1 + this.#tokenCost * (numOtherTokens - 1);
-    let bestRate = numTokens / cost;
+    let bestRate = numTokens / this.#stepCost(numOtherTokens);
     let reached = 1;
     for (let length = 1; length <= numDraftTokensMax; length++) {
       reached *= this.#acceptance(matchLength + length - 1);
       numTokens += reached;
-      cost += this.#tokenCost;
-      if (numTokens / cost > bestRate) {
+      const rate = numTokens / this.#stepCost(numOtherTokens + length);
+      if (rate > bestRate) {
         best = length;
-        bestRate = numTokens / cost;
+        bestRate = rate;
       }
     }
     return best > 0 || !this.#isTrialDue(matchLength) ? best : 1;

@@ -1,6 +1,7 @@
 /** Guesses the next tokens of one sequence from its own text; the next step verifies them beside the token that is due. */
 import { DraftController } from './draft-controller.ts';
 import { DraftIndex } from './draft-index.ts';
+import { stepCost } from './step-cost.ts';
 
 export interface Draft {
   readonly tokens: readonly number[];
@@ -8,18 +9,12 @@ export interface Draft {
   readonly matchLength: number;
 }
 
-/**
- * What one more token costs a step, as a part of a step of one token: measured with the default model on one core, for 2
- * to 4 tokens, LM head included (`docs/speculation.md`).
- */
-export const DRAFT_TOKEN_COST = 0.37;
-
 export class Drafter {
   readonly #index = new DraftIndex();
   readonly #controller: DraftController;
 
-  constructor(tokenCost = DRAFT_TOKEN_COST) {
-    this.#controller = new DraftController(tokenCost);
+  constructor(cost: (numTokens: number) => number = stepCost) {
+    this.#controller = new DraftController(cost);
   }
 
   /**

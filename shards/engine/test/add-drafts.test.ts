@@ -14,7 +14,7 @@ const pool = new PagePool(8);
 function decoding(numTokens: number, maxTokens = 100): ScheduledSequence {
   const promptTokens = Array.from({ length: numTokens - 1 }, () => 5);
   const sequence = new Sequence(1, requestOf({ promptTokens, emittedTokens: [5], maxTokens }), pool);
-  sequence.drafter = new Drafter(0);
+  sequence.drafter = new Drafter(() => 1);
   expect(sequence.pageTable.cover(numTokens)).toBe(true);
   return { sequence, startPosition: numTokens - 1, numTokens: 1, numRewinds: 0, draft: null };
 }
