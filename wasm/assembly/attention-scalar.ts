@@ -1,9 +1,9 @@
 /** The scalar twin of `attention.ts`: the same sums in the same order, one number at a time, with undivided quants. */
-import { PAGE_TABLE_ENTRY_BYTES, QUERY_QUANT_MAX, WEIGHT_QUANT_MAX } from './attention';
-import { exp__scalar } from './exp';
+import { PAGE_TABLE_ENTRY_BYTES, QUERY_QUANT_MAX } from './attention';
 import { scalesOffset, valuesOffset } from './kv-write';
 import { F32_BYTES, KV_QUAD, KV_QUAD_BYTES, PAGE_TOKENS, PAGE_TOKENS_F32_BYTES, VALUE_QUAD_BYTES } from './layout';
 import { absMax__scalar, inverseScale, quantise1, scaleOf } from './quantise';
+import { softmaxPower__scalar, weightInverse__scalar, weightScale__scalar } from './softmax';
 
 const I16_BYTES: usize = 2;
 
@@ -75,7 +75,7 @@ function sumPowers(scores: usize, largest: f32, length: i32): f32 {
   let sum3: f32 = 0;
   for (let position = 0; position < length; position++) {
     const at = scores + position * F32_BYTES;
-    const power = exp__scalar(load<f32>(at) - largest);
+    const power = softmaxPower__scalar(load<f32>(at) - largest);
     store<f32>(at, power);
     const lane = position % 4;
     if (lane == 0) sum0 += power;
@@ -92,12 +92,12 @@ function addPage(output: usize, powers: usize, page: usize, numTokens: i32, head
   let weightMax: f32 = 0;
   for (let slot = 0; slot < numTokens; slot++) {
     const power = load<f32>(powers + slot * F32_BYTES);
-    const weight: f32 = power == 0 ? 0 : power * load<f32>(scales + slot * F32_BYTES);
+    const weight = power * load<f32>(scales + slot * F32_BYTES);
     weightMax = max<f32>(weightMax, weight);
     store<f32>(powers + slot * F32_BYTES, weight);
   }
-  const inverse = inverseScale(weightMax, WEIGHT_QUANT_MAX);
-  const factor = scaleOf(weightMax, WEIGHT_QUANT_MAX);
+  const inverse = weightInverse__scalar(weightMax);
+  const factor = weightScale__scalar(weightMax);
   for (let dim = 0; dim < headDim; dim++) {
     const quad = page + valuesOffset(headDim) + (dim / KV_QUAD) * KV_QUAD_BYTES + (dim % KV_QUAD) * KV_QUAD;
     let dot = 0;

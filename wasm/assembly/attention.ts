@@ -6,9 +6,7 @@
  * result depends on the token's own query and its sequence alone, whatever the step holds besides. Keys are read once
  * for all heads, then values once.
  */
-import { Exp } from './exp';
 import { scalesOffset, valuesOffset } from './kv-write';
-import { maxLanesF32, maxLanesI32, sumLanes } from './lanes';
 import {
   F32_BYTES,
   KV_QUAD,
@@ -22,20 +20,16 @@ import {
   VALUE_QUAD_BYTES,
 } from './layout';
 import { absMax__simd128, inverseScale4, loadRound, quantise4, scaleOf4 } from './quantise';
+import { WEIGHT_LOW, WEIGHT_SCALE, weighPages } from './softmax';
 
 /** Largest magnitude of a query's quants: with the bias, they fill 14 bits. */
 export const QUERY_QUANT_MAX: f32 = 8191;
 /** Added to a query's quants, since a 7-bit half cannot be negative; its share of each dot product is taken off again. */
 const QUERY_BIAS: i32 = 8192;
-/** Softmax weights are not negative and need no bias. */
-export const WEIGHT_QUANT_MAX: f32 = 16383;
 const HALF_BITS: i32 = 7;
 const HALF_MASK: i32 = 0x7f;
 export const PAGE_TABLE_ENTRY_BYTES: usize = 4;
 const VECTOR_BYTES: usize = 16;
-/** In place of a page's scores, 64 bytes: the high halves of 16 weights, their low halves, their scale four times. */
-const WEIGHT_LOW: usize = 16;
-const WEIGHT_SCALE: usize = 32;
 
 /**
  * @param heads f32 `[numHeads][headDim]`: the rotated queries, replaced by the result
@@ -79,15 +73,8 @@ export function f32_kv8_attention__simd128(
   for (let head = 0; head < numHeads; head++) {
     const headScores = scores + head * scoresBytes;
     const state = queries + head * queryBytes + headDim * QUERY_BYTES_PER_DIM;
-    maskScores(headScores, length);
-    weighPages(
-      headScores,
-      state,
-      headPages + scalesOffset(headDim) + PAGE_TOKENS_F32_BYTES,
-      pageBytes,
-      pageTable,
-      numPages,
-    );
+    // Scores are done, so what the queries' bias needed is free for the last page's scales.
+    weighPages(headScores, state, headPages, headDim, pageBytes, pageTable, length, keyBias);
   }
   for (let page = 0; page < numPages; page++) {
     const pageAt = headPages + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
@@ -199,77 +186,6 @@ function storeScores(
 
 function joinHalves(high: v128, low: v128): v128 {
   return i32x4.add(i32x4.shl(high, HALF_BITS), low);
-}
-
-/** Masks what lies beyond the sequence in its last page: what earlier owners of the page left there must not be seen. */
-function maskScores(scores: usize, length: i32): void {
-  for (let position = length; position % PAGE_TOKENS != 0; position++) {
-    store<f32>(scores + position * F32_BYTES, -Infinity);
-  }
-}
-
-function largestScore(scores: usize, numPages: i32): v128 {
-  let largest0 = f32x4.splat(-Infinity);
-  let largest1 = largest0;
-  for (let at = scores, end = scores + numPages * PAGE_TOKENS_F32_BYTES; at < end; at += PAGE_TOKENS_F32_BYTES) {
-    largest0 = f32x4.pmax(f32x4.pmax(v128.load(at), v128.load(at, VECTOR_BYTES)), largest0);
-    largest1 = f32x4.pmax(f32x4.pmax(v128.load(at, 2 * VECTOR_BYTES), v128.load(at, 3 * VECTOR_BYTES)), largest1);
-  }
-  return maxLanesF32(f32x4.pmax(largest0, largest1));
-}
-
-/**
- * Replaces the scores of each page by 16 weights, e^(score - largest) * value scale, and their scale, which is the page's
- * own: a long tail of small weights stays as exact as the large ones are. The sum of the powers goes into
- * the head's state.
- */
-function weighPages(
-  scores: usize,
-  state: usize,
-  scales: usize,
-  pageBytes: usize,
-  pageTable: usize,
-  numPages: i32,
-): void {
-  const largest = largestScore(scores, numPages);
-  const quantMax = f32x4.splat(WEIGHT_QUANT_MAX);
-  const lowMask = i16x8.splat(<i16>HALF_MASK);
-  const round = loadRound();
-  let sums = f32x4.splat(0);
-  for (let page = 0; page < numPages; page++) {
-    Exp.store__simd128(
-      scores,
-      f32x4.sub(v128.load(scores), largest),
-      f32x4.sub(v128.load(scores, VECTOR_BYTES), largest),
-      f32x4.sub(v128.load(scores, 2 * VECTOR_BYTES), largest),
-      f32x4.sub(v128.load(scores, 3 * VECTOR_BYTES), largest),
-    );
-    const power0 = v128.load(scores);
-    const power1 = v128.load(scores, VECTOR_BYTES);
-    const power2 = v128.load(scores, 2 * VECTOR_BYTES);
-    const power3 = v128.load(scores, 3 * VECTOR_BYTES);
-    sums = f32x4.add(f32x4.add(f32x4.add(f32x4.add(sums, power0), power1), power2), power3);
-    const pageScales = scales + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
-    const weight0 = weigh(power0, v128.load(pageScales));
-    const weight1 = weigh(power1, v128.load(pageScales, VECTOR_BYTES));
-    const weight2 = weigh(power2, v128.load(pageScales, 2 * VECTOR_BYTES));
-    const weight3 = weigh(power3, v128.load(pageScales, 3 * VECTOR_BYTES));
-    const weightMax = maxLanesI32(i32x4.max_s(i32x4.max_s(weight0, weight1), i32x4.max_s(weight2, weight3)));
-    const inverse = inverseScale4(weightMax, quantMax);
-    const first = i16x8.narrow_i32x4_s(quantise4(weight0, inverse, round), quantise4(weight1, inverse, round));
-    const last = i16x8.narrow_i32x4_s(quantise4(weight2, inverse, round), quantise4(weight3, inverse, round));
-    const high = i8x16.narrow_i16x8_u(i16x8.shr_u(first, HALF_BITS), i16x8.shr_u(last, HALF_BITS));
-    v128.store(scores, high);
-    v128.store(scores, i8x16.narrow_i16x8_u(v128.and(first, lowMask), v128.and(last, lowMask)), WEIGHT_LOW);
-    v128.store(scores, scaleOf4(weightMax, quantMax), WEIGHT_SCALE);
-    scores += PAGE_TOKENS_F32_BYTES;
-  }
-  store<f32>(state, sumLanes(sums), QUERY_POWER_SUM);
-}
-
-/** The scale of a masked position may be anything, NaN included. */
-function weigh(power: v128, scales: v128): v128 {
-  return v128.and(f32x4.mul(power, scales), f32x4.ne(power, f32x4.splat(0)));
 }
 
 /** Adds a page's weighted values to `output`. The integer sum is below 16 * 16383 * 127 < 2^25. */

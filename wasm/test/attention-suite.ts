@@ -22,6 +22,8 @@ const LENGTHS = [1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 63, 100];
 const SEED = 4241;
 const QUERY_QUANT_MAX = 8191;
 const WEIGHT_QUANT_MAX = 16383;
+/** Relative error of the polynomial for e^x in softmax.ts, and of rounding x log2(e), which is at most 87. */
+const POWER_ERROR = 2.9e-6 + 87 * 2 ** -24;
 /** What a page may hold where no token was written: bytes of an earlier owner, read as f32 a NaN. */
 const STALE = 0xff;
 
@@ -102,6 +104,11 @@ export function attentionSuite(module: WebAssembly.Module): void {
         checkAttention(module, 3, 64, length, 12);
       }
     });
+
+    it('stays finite where scores lie further apart than weights reach, and where all values are zeros', () => {
+      checkAttention(module, 3, 64, 40, 300);
+      checkAttention(module, 3, 64, 40, 1, 0);
+    });
   });
 }
 
@@ -111,6 +118,7 @@ function checkAttention(
   headDim: number,
   length: number,
   queryDeviation: number,
+  valueDeviation = 1,
 ): void {
   const seed = SEED + numHeads * 10_000 + headDim * 100 + length;
   const message = `${numHeads} heads of ${headDim}, length ${length}, deviation ${queryDeviation}, seed ${seed}`;
@@ -122,7 +130,16 @@ function checkAttention(
   expect(new Set(pageTable).size).toBe(numPages);
   const [headOffset, pageBytes] = [32, headPageBytes(headDim) + 64];
   const pages = bench.input(new Uint8Array((numPages + 5) * pageBytes).fill(STALE));
-  const kv = fillPages(bench, pages.address + headOffset, pageBytes, pageTable, headDim, length, random);
+  const kv = fillPages(
+    bench,
+    pages.address + headOffset,
+    pageBytes,
+    pageTable,
+    headDim,
+    length,
+    valueDeviation,
+    random,
+  );
   const queries = Float32Array.from({ length: numHeads * headDim }, () => random.normal() * queryDeviation);
 
   const scoresStride = numPages * PAGE_TOKENS + PAGE_TOKENS;
@@ -166,11 +183,14 @@ function fillPages(
   pageTable: Uint32Array,
   headDim: number,
   length: number,
+  valueDeviation: number,
   random: Random,
 ): StoredToken[] {
   return Array.from({ length }, (_, position) => {
     const key = bench.input(Float32Array.from({ length: headDim }, () => random.normal()));
-    const value = bench.input(Float32Array.from({ length: headDim }, () => random.normal() * (0.1 + random.unit())));
+    const value = bench.input(
+      Float32Array.from({ length: headDim }, () => random.normal() * (0.1 + random.unit()) * valueDeviation),
+    );
     const page = headPages + (pageTable[Math.floor(position / PAGE_TOKENS)] ?? 0) * pageBytes;
     bench.kernels.f32_kv8_write__scalar(page, position % PAGE_TOKENS, key.address, value.address, headDim);
     const bytes = bench.bytes({ address: page, bytes: headPageBytes(headDim) });
@@ -194,7 +214,7 @@ function attentionTolerance(query: Float64Array, kv: readonly StoredToken[]): Fl
   const spread = Math.max(...scores) - Math.min(...scores);
   const scoreError = 2 * Math.max(...scoreErrors) + 2 * F32_EPSILON * spread;
   // The error of a power enters twice, by itself and by the sum; the sum runs over a quarter of the positions per lane.
-  const relative = Math.expm1(2 * scoreError) + (8 + kv.length / 4 + numPages + 10) * F32_EPSILON;
+  const relative = Math.expm1(2 * scoreError) + 2 * POWER_ERROR + (8 + kv.length / 4 + numPages + 10) * F32_EPSILON;
   const powers = softmax(scores);
   const weights = kv.map(({ value }, position) => (powers[position] ?? 0) * value.scale);
   const pageMaxima = Array.from({ length: numPages }, (_, page) =>
