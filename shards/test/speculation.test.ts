@@ -82,7 +82,7 @@ describe('an answer with drafts', () => {
     expect(await collectAnswer(engine, LOOPING)).toEqual(looped);
     const stats = await engine.stats();
     expect(stats.numGeneratedTokensTotal).toBe(48);
-    expect(stats.numStepsTotal).toBeLessThan(40);
+    expect(stats.numStepsTotal).toBeLessThanOrEqual(40);
     expect(stats.numStepsTotal + stats.numAcceptedDraftTokensTotal).toBe(48);
   });
 

@@ -13,8 +13,9 @@ describe('power', () => {
 
   it('is 1 at 0, at any temperature', () => {
     for (const temperature of [Number.MIN_VALUE, 1e-6, 1, 1e6]) {
-      expect(power(0 * powerScale(temperature))).toBe(1);
-      expect(power(-0 * powerScale(temperature))).toBe(1);
+      for (const difference of [0, -0]) {
+        expect(power(difference * powerScale(temperature))).toBe(1);
+      }
     }
   });
 
