@@ -11,7 +11,13 @@ import type { EngineStats, GenerateRequest } from './engine/protocol.ts';
 import { FeatureExtractor } from './features/feature-extractor.ts';
 import type { FeatureRequest } from './features/feature-protocol.ts';
 import { RingHead } from './link/ring-head.ts';
-import type { OpenStageRequest, OpenStageResult, PageEdit } from './link/ring-protocol.ts';
+import {
+  RING_TIMINGS,
+  type OpenStageRequest,
+  type OpenStageResult,
+  type PageEdit,
+  type RingTimings,
+} from './link/ring-protocol.ts';
 import { StageNode } from './link/stage-node.ts';
 import type { StageAssignment } from './model/assignment.ts';
 import { parseAssignment } from './model/parse-assignment.ts';
@@ -19,8 +25,8 @@ import { RuntimeHost } from './model/runtime-host.ts';
 import { bindingAssets } from './platform/cloudflare/binding-assets.ts';
 import { DrainMark } from './platform/drain-mark.ts';
 import { LINK_PATH, shardConnector, shardControl, type ShardStub } from './platform/cloudflare/shard-stub.ts';
+import { SqlitePageStore } from './platform/cloudflare/sqlite-page-store.ts';
 import { WebSocketLink } from './platform/cloudflare/websocket-link.ts';
-import { MemoryPageStore } from './platform/memory-page-store.ts';
 import { systemClock, systemEntropy } from './platform/system.ts';
 
 /** Bindings of a stage script. The head also has `STAGE_1`, `STAGE_2`, … up to the last stage. */
@@ -79,6 +85,7 @@ type Role =
 
 export class StageShard extends DurableObject<StageEnv> {
   readonly #assignment: StageAssignment;
+  readonly #pageStore: SqlitePageStore;
   readonly #role: Role;
   readonly #drainMark: DrainMark;
   #replica: string | null = null;
@@ -86,6 +93,7 @@ export class StageShard extends DurableObject<StageEnv> {
   constructor(ctx: DurableObjectState, env: StageEnv) {
     super(ctx, env);
     this.#assignment = this.readAssignment();
+    this.#pageStore = new SqlitePageStore({ storage: ctx.storage, clock: systemClock, scope: this.#assignment });
     this.#role = this.#createRole(this.#assignment);
     this.#drainMark = new DrainMark(ctx.storage.kv, () => Date.now());
   }
@@ -174,6 +182,16 @@ export class StageShard extends DurableObject<StageEnv> {
     return new Response(null, { status: 101, webSocket: far });
   }
 
+  /** Pages whose time is over, and those of other weights, do not stay. */
+  override alarm(): void {
+    this.#pageStore.prune();
+  }
+
+  /** How long this object waits for the others. */
+  protected readTimings(): RingTimings {
+    return RING_TIMINGS;
+  }
+
   /** What this object serves. */
   protected readAssignment(): StageAssignment {
     return parseAssignment(this.env.STAGE);
@@ -212,7 +230,8 @@ export class StageShard extends DurableObject<StageEnv> {
       assets: bindingAssets(this.env.ASSETS),
       connectNext: shardConnector(() => this.nextShard()),
       clock: systemClock,
-      pageStore: new MemoryPageStore({ clock: systemClock, bytesMax: 0 }),
+      pageStore: this.#pageStore,
+      timings: this.readTimings(),
     };
     if (assignment.stageIndex > 0) {
       return { kind: 'stage', node: new StageNode(shared) };
@@ -225,7 +244,8 @@ export class StageShard extends DurableObject<StageEnv> {
     );
     const ring = new RingHead({ ...shared, stages, entropy: systemEntropy });
     const features = new FeatureExtractor({ ...shared, isRingInUse: () => ring.isInUse });
-    const engine = new HeadEngine({ assignment, ring, clock: systemClock, pace: features.pace });
+    const { idleCloseMs } = shared.timings;
+    const engine = new HeadEngine({ assignment, ring, clock: systemClock, pace: features.pace, idleCloseMs });
     return { kind: 'head', engine, features, ring };
   }
 

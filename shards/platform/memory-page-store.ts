@@ -1,39 +1,26 @@
-/** A page store that lasts as long as the process: for rings inside one, and for simulations, where it outlives a stage. */
-import { assert } from '../../wasm/host/assert.ts';
+/** A page store that lasts as long as its object: for rings inside one process, and for simulations. */
 import type { PageKey } from '../kv/page-key.ts';
 import type { Clock } from './clock.ts';
+import { PageIndex, pageName, type PageEntry, type PageIndexLimits } from './page-index.ts';
 import type { PageStore } from './page-store.ts';
 
-export interface MemoryPageStoreOptions {
+export interface MemoryPageStoreOptions extends Partial<PageIndexLimits> {
   readonly clock: Clock;
-  /** Of all pages; default 64 MiB. */
-  readonly bytesMax?: number;
-  /** Since its last use; default one day. */
-  readonly ttlMs?: number;
 }
 
-interface StoredPage {
-  readonly tenant: string;
+interface StoredPage extends PageEntry {
   readonly bytes: Uint8Array;
-  lastUsedMs: number;
-  pinnedUntilMs: number;
 }
 
-const BYTES_MAX_DEFAULT = 64 * 2 ** 20;
-const TTL_MS_DEFAULT = 24 * 60 * 60_000;
+const LIMITS_DEFAULT: PageIndexLimits = { bytesMax: 64 * 2 ** 20, pagesMax: 65_536, ttlMs: 24 * 60 * 60_000 };
 
 export class MemoryPageStore implements PageStore {
   readonly #clock: Clock;
-  readonly #bytesMax: number;
-  readonly #ttlMs: number;
-  /** Least recently used first: a map iterates in order of insertion. */
-  readonly #pages = new Map<string, StoredPage>();
-  #numBytes = 0;
+  readonly #pages: PageIndex<StoredPage>;
 
   constructor(options: MemoryPageStoreOptions) {
     this.#clock = options.clock;
-    this.#bytesMax = options.bytesMax ?? BYTES_MAX_DEFAULT;
-    this.#ttlMs = options.ttlMs ?? TTL_MS_DEFAULT;
+    this.#pages = new PageIndex(options.clock, { ...LIMITS_DEFAULT, ...options });
   }
 
   get numPages(): number {
@@ -41,35 +28,40 @@ export class MemoryPageStore implements PageStore {
   }
 
   has(key: PageKey): boolean {
-    const page = this.#pages.get(nameOf(key));
-    return page !== undefined && !this.#isExpired(page);
+    return this.#pages.find(pageName(key)) !== null;
   }
 
   read(key: PageKey, into: Uint8Array): boolean {
-    const page = this.#pages.get(nameOf(key));
-    if (page === undefined || this.#isExpired(page) || page.bytes.byteLength !== into.byteLength) {
+    const name = pageName(key);
+    const page = this.#pages.find(name);
+    if (page === null || page.numBytes !== into.byteLength) {
       return false;
     }
     into.set(page.bytes);
-    this.#touch(nameOf(key), page);
+    this.#pages.touch(name, page);
     return true;
   }
 
   write(key: PageKey, bytes: Uint8Array): void {
-    const name = nameOf(key);
-    const pinnedUntilMs = this.#pages.get(name)?.pinnedUntilMs ?? 0;
-    this.#remove(name);
-    this.#makeRoom(bytes.byteLength);
-    if (this.#numBytes + bytes.byteLength <= this.#bytesMax) {
-      this.#numBytes += bytes.byteLength;
-      this.#touch(name, { tenant: key.tenant, bytes: bytes.slice(), lastUsedMs: 0, pinnedUntilMs });
+    const name = pageName(key);
+    const pinnedUntilMs = this.#pages.find(name)?.pinnedUntilMs ?? 0;
+    this.#pages.remove(name);
+    const victims = this.#pages.victimsFor(bytes.byteLength);
+    if (victims === null) {
+      return;
     }
+    for (const victim of victims) {
+      this.#pages.remove(victim);
+    }
+    const { tenant } = key;
+    const numBytes = bytes.byteLength;
+    this.#pages.add(name, { tenant, numBytes, bytes: bytes.slice(), usedMs: this.#clock.nowMs(), pinnedUntilMs });
   }
 
   pin(keys: readonly PageKey[], untilMs: number | null): void {
     for (const key of keys) {
-      const page = this.#pages.get(nameOf(key));
-      if (page !== undefined) {
+      const page = this.#pages.find(pageName(key));
+      if (page !== null) {
         page.pinnedUntilMs = untilMs ?? 0;
       }
     }
@@ -77,49 +69,13 @@ export class MemoryPageStore implements PageStore {
 
   delete(keys: readonly PageKey[]): void {
     for (const key of keys) {
-      this.#remove(nameOf(key));
+      this.#pages.remove(pageName(key));
     }
   }
 
   deleteTenant(tenant: string): void {
-    assert(tenant !== '', 'a tenant has a name');
-    for (const [name, page] of this.#pages) {
-      if (page.tenant === tenant) {
-        this.#remove(name);
-      }
+    for (const name of this.#pages.ofTenant(tenant)) {
+      this.#pages.remove(name);
     }
   }
-
-  #touch(name: string, page: StoredPage): void {
-    page.lastUsedMs = this.#clock.nowMs();
-    this.#pages.delete(name);
-    this.#pages.set(name, page);
-  }
-
-  #isPinned(page: StoredPage): boolean {
-    return page.pinnedUntilMs > this.#clock.nowMs();
-  }
-
-  #isExpired(page: StoredPage): boolean {
-    return !this.#isPinned(page) && this.#clock.nowMs() - page.lastUsedMs >= this.#ttlMs;
-  }
-
-  #remove(name: string): void {
-    this.#numBytes -= this.#pages.get(name)?.bytes.byteLength ?? 0;
-    this.#pages.delete(name);
-  }
-
-  /** Drops pages that have expired, and as many of the others as a page of so many bytes needs; none that is pinned. */
-  #makeRoom(numBytes: number): void {
-    for (const [name, page] of this.#pages) {
-      const isNeeded = this.#numBytes + numBytes > this.#bytesMax;
-      if (!this.#isPinned(page) && (isNeeded || this.#isExpired(page))) {
-        this.#remove(name);
-      }
-    }
-  }
-}
-
-function nameOf({ tenant, hash }: PageKey): string {
-  return `${tenant}/${hash}`;
 }

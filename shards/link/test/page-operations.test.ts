@@ -1,5 +1,6 @@
 /** Pages that are copied, saved and restored by the stages of a ring, between its steps. */
 import { describe, expect, it } from 'vitest';
+import { KV_FORMAT_VERSION } from '../../../wasm/host/kv-format.ts';
 import { PAGE_SIZE_TOKENS, type StageRuntime } from '../../../wasm/host/stage-runtime.ts';
 import type { PageKey } from '../../kv/page-key.ts';
 import type { LocalEngine } from '../../platform/local/local-engine.ts';
@@ -7,6 +8,7 @@ import { MemoryPageStore } from '../../platform/memory-page-store.ts';
 import type { PageStore } from '../../platform/page-store.ts';
 import { systemClock } from '../../platform/system.ts';
 import { promptOf, tinyRings } from '../../test/tiny-ring.ts';
+import { crc32 } from '../crc32.ts';
 import { PAGE_OPERATIONS_MAX, type PageOperation } from '../page-operation.ts';
 import { PageOperator } from '../page-operator.ts';
 import type { RingStep, StepResult } from '../ring-step.ts';
@@ -170,4 +172,13 @@ describe('pages that wait to be written', () => {
       expect(into[99]).toBe(value);
     }
   });
+});
+
+it('a page has the bytes that its format stands for', async () => {
+  const local = await openRing(1);
+  await run(local, fill(2, 1));
+  const runtime = local.headHost.leaseOf('local')?.runtime as StageRuntime;
+  const formats = { [1]: 925_701_933 };
+  // Another checksum here is another format: raise `KV_FORMAT_VERSION` and add a line, or stored pages pass for new ones.
+  expect(formats).toEqual({ ...formats, [KV_FORMAT_VERSION]: crc32(runtime.pageView(2)) });
 });

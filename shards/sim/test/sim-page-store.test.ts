@@ -1,14 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../platform/clock.ts';
 import { systemClock } from '../../platform/system.ts';
-import {
-  keyOf,
-  pageOf,
-  pageStoreSuite,
-  SUITE_PAGE_BYTES,
-  SUITE_PAGES_MAX,
-  SUITE_TTL_MS,
-} from '../../platform/test/page-store-suite.ts';
+import { keyOf, pageOf, pageStoreSuite, SUITE_LIMITS, SUITE_PAGE_BYTES } from '../../platform/test/page-store-suite.ts';
 import { EventQueue } from '../event-queue.ts';
 import { SimProcess } from '../process.ts';
 import { Random } from '../random.ts';
@@ -23,7 +16,7 @@ function createStore(clock?: Clock): { store: SimPageStore; flush: () => Promise
     clock: clock ?? new SimProcess('store', events),
     random: new Random(3),
     bytesMax: 1000 * SUITE_PAGE_BYTES,
-    ttlMs: SUITE_TTL_MS,
+    ttlMs: SUITE_LIMITS.ttlMs,
     flushMs: 10,
   });
   const flush = (): Promise<void> =>
@@ -93,16 +86,16 @@ describe('SimPageStore', () => {
   });
 });
 
-pageStoreSuite((clock) => {
+pageStoreSuite(async (clock, use) => {
   const events = new EventQueue({ trace: new Trace(), settle: () => systemClock.yieldToEvents() });
   const store = new SimPageStore({
     name: 'store',
     events,
     clock,
     random: new Random(1),
-    bytesMax: SUITE_PAGES_MAX * SUITE_PAGE_BYTES,
-    ttlMs: SUITE_TTL_MS,
+    bytesMax: SUITE_LIMITS.bytesMax,
+    ttlMs: SUITE_LIMITS.ttlMs,
     flushMs: 10,
   });
-  return Promise.resolve({ store, settle: () => Promise.resolve() });
+  await use({ store, settle: () => Promise.resolve() });
 });
