@@ -3,10 +3,12 @@ import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runI
 import { env, exports } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import type { RunShard } from '../../index.ts';
+import type { PrefixShard } from '../../platform/prefix-shard.ts';
 import { createKeyring } from '../../auth/keyring.ts';
 
 const namespaces = env as unknown as {
   readonly RUNS: DurableObjectNamespace<RunShard>;
+  readonly PREFIXES: DurableObjectNamespace<PrefixShard>;
 };
 const gateway = (exports as unknown as { readonly default: Fetcher }).default;
 
@@ -39,6 +41,9 @@ async function tenantName(): Promise<string> {
 async function shardOf(id: string): Promise<DurableObjectStub<RunShard>> {
   return namespaces.RUNS.getByName(`${await tenantName()}/${id.slice('chatcmpl-'.length)[0]}`);
 }
+
+const numTables = (state: DurableObjectState): unknown =>
+  state.storage.sql.exec("SELECT count(*) AS n FROM sqlite_master WHERE name IN ('run', 'batch', 'prefix')").one()['n'];
 
 const POLL_MS = 5;
 const POLLS_MAX = 2000;
@@ -97,5 +102,31 @@ describe('an object with runs', () => {
     );
     expect(numRows).toEqual([0, 0]);
     expect(await runDurableObjectAlarm(shard)).toBe(false);
+  });
+});
+
+describe('DELETE /v1/tenant', () => {
+  it('leaves no table and no alarm', async () => {
+    const { id } = (await (await chat('mine', { max_tokens: 4 })).json()) as State;
+    const messages = [{ role: 'system', content: 'You sell shoes, boots and sandals of all sizes.' }];
+    const warmed = await call('/v1/prefixes', 'POST', { model: CHAT.model, messages });
+    expect(warmed.status).toBe(200);
+    const shards = [await shardOf(id), namespaces.PREFIXES.getByName(await tenantName())];
+    const looksLike = (): Promise<unknown[]> =>
+      Promise.all(
+        shards.map((shard) =>
+          runInDurableObject(shard, async (_instance, state) => [numTables(state), await state.storage.getAlarm()]),
+        ),
+      );
+    expect(await looksLike()).toEqual([
+      [2, expect.any(Number)],
+      [1, expect.any(Number)],
+    ]);
+    expect((await call('/v1/tenant', 'DELETE')).status).toBe(200);
+    expect(await looksLike()).toEqual([
+      [0, null],
+      [0, null],
+    ]);
+    expect((await call(`/v1/responses/${id}`)).status).toBe(404);
   });
 });
