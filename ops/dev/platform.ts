@@ -5,7 +5,7 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { type AttachedOrigins, NO_ORIGINS, withOrigins } from '../origin/attached-origins.ts';
-import { LITE_MODEL_ID, platformTopology } from '../plan/topology.ts';
+import { LITE_MODEL_ID, platformTopology, type Topology } from '../plan/topology.ts';
 import { removeAbandoned } from '../support/files.ts';
 import type { HomeLayout } from '../support/home.ts';
 import { type Progress, runStep } from '../support/progress.ts';
@@ -30,6 +30,8 @@ export interface PlatformOptions {
   readonly progress: Progress;
   /** GPU origins that the gateway may use; none by default. */
   readonly origins?: AttachedOrigins;
+  /** Keys that are accepted beside `sk-local`, separated by commas: each is a tenant of its own. */
+  readonly apiKeys?: string;
   /** Gets every line that the runtime and the scripts log. */
   readonly onLog: (line: string) => void;
   /** Port of the runtime's inspector (Chrome DevTools protocol), 0 for a free one; no inspector by default. */
@@ -59,7 +61,7 @@ async function layOut(options: PlatformOptions): Promise<LocalWorker[]> {
     numParallelStages: (replicaIndex) =>
       numProcessesOfReplica(replicaIndex, plan.stages.length, numReplicas, numProcesses),
   });
-  const topology = withOrigins(planned, options.origins ?? NO_ORIGINS);
+  const topology = withApiKeys(withOrigins(planned, options.origins ?? NO_ORIGINS), options.apiKeys ?? '');
   const gatewayAssets = path.join(home.assets, 'gateway');
   const modelAssets = path.join(home.assets, path.basename(prepared.convertedFolder));
   await Promise.all([home.root, home.assets, modelAssets].map(removeAbandoned));
@@ -71,6 +73,12 @@ async function layOut(options: PlatformOptions): Promise<LocalWorker[]> {
     layOutGatewayModel(gatewayAssets, `/models/${LITE_MODEL_ID}`, prepared.convertedFolder),
   ]);
   return localWorkers({ topology, scripts: home.scripts, gatewayAssets, stageAssets });
+}
+
+/** What is a secret of the deployed gateway is a variable of the local one. */
+function withApiKeys(topology: Topology, apiKeys: string): Topology {
+  const variables = { ...topology.gateway.variables, API_KEYS: apiKeys };
+  return { ...topology, gateway: { ...topology.gateway, variables } };
 }
 
 /** Starts everything and resolves when a chat has been answered. */

@@ -80,6 +80,7 @@ export async function devCommand(flags: DevFlags): Promise<void> {
   }
   const onLog = (line: string): void => progress.info(line);
   const sizes = { numReplicas, numProcesses };
-  platform = await startPlatform({ home, env, progress, prepared, port, ...sizes, origins, onLog });
+  const apiKeys = env['API_KEYS'] ?? '';
+  platform = await startPlatform({ home, env, progress, prepared, port, ...sizes, origins, apiKeys, onLog });
   context.print(`Lamina is ready at http://127.0.0.1:${platform.url.port}`);
 }
