@@ -5,6 +5,7 @@ import type { GenerateEvent } from './protocol.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
 import type { LogitsOutcome } from './take-logits.ts';
+import type { WaitEstimate } from './wait-estimate.ts';
 
 export type ErrorEvent = Extract<GenerateEvent, { type: 'error' }>;
 
@@ -12,6 +13,7 @@ export interface AnswersOptions {
   readonly scheduler: Scheduler;
   readonly listeners: Listeners;
   readonly counters: EngineCounters;
+  readonly waitEstimate: WaitEstimate;
   /** Longest sequence, prompt and output together, whose tokens are computed. */
   readonly sequenceTokensMax: number;
 }
@@ -33,8 +35,9 @@ export class Answers {
       this.#finish(sequence, 'stop');
       return;
     }
-    const { counters, listeners, sequenceTokensMax } = this.#options;
+    const { scheduler, counters, listeners, sequenceTokensMax } = this.#options;
     counters.numGeneratedTokensTotal++;
+    scheduler.noteOutput(sequence);
     counters.numAcceptedDraftTokensTotal += outcome.isAcceptedDraft ? 1 : 0;
     listeners.write(sequence, { type: 'token', tokenId: outcome.tokenId, logprob: outcome.logprob });
     // The last token that was chosen is only computed when another one is wanted.
@@ -86,6 +89,7 @@ export class Answers {
       completionTokens: numOutputTokens,
       cachedTokens: numCachedTokens ?? 0,
     };
+    this.#options.waitEstimate.noteAnswer(numOutputTokens);
     this.#options.listeners.write(sequence, { type: 'finish', reason, ...counts });
     this.#end(sequence);
   }

@@ -31,6 +31,7 @@ import { SequencePages } from './sequence-pages.ts';
 import { Sequence } from './sequence.ts';
 import { StepLoop, type StepPace } from './step-loop.ts';
 import { validateRequest } from './validate-request.ts';
+import { WaitEstimate } from './wait-estimate.ts';
 
 export interface HeadEngineOptions {
   readonly assignment: StageAssignment;
@@ -51,6 +52,7 @@ export class HeadEngine implements HeadClient, PrefixClient, DrainClient {
   readonly #scheduler: Scheduler;
   readonly #listeners: Listeners;
   readonly #answers: Answers;
+  readonly #waitEstimate: WaitEstimate;
   readonly #loop: StepLoop;
   readonly #counters: EngineCounters;
   readonly #prefixes: PrefixKeeper;
@@ -74,18 +76,21 @@ export class HeadEngine implements HeadClient, PrefixClient, DrainClient {
     const stepsInFlightMax = Math.min(limits.stepsInFlightMax, assignment.stepsInFlightMax);
     const sequencesRunningMax = Math.min(limits.sequencesRunningMax, assignment.numTokensMax);
     const draftStepTokensMax = Math.min(limits.draftStepTokensMax, assignment.numTokensMax);
-    const { sequencesWaitingMax, readerStallMs } = limits;
+    const { sequencesWaitingMax, tenantWaitingMax, resumedWaitingMax, readerStallMs } = limits;
+    const waitingLimits = { sequencesWaitingMax, tenantWaitingMax, resumedWaitingMax };
     const { numTokensMax, numLogitRowsMax } = assignment;
-    const bounds = { numTokensMax, sequencesRunningMax, sequencesWaitingMax, stepsInFlightMax, draftStepTokensMax };
+    const bounds = { numTokensMax, sequencesRunningMax, ...waitingLimits, stepsInFlightMax, draftStepTokensMax };
     const scheduler = new Scheduler({ ...bounds, sequenceTokensMax }, pages);
     const listeners = new Listeners({ clock, readerStallMs, onStalled: (sequence) => this.#giveUpReader(sequence) });
-    const answers = new Answers({ scheduler, counters, listeners, sequenceTokensMax });
+    const waitEstimate = new WaitEstimate(clock);
+    const answers = new Answers({ scheduler, counters, listeners, waitEstimate, sequenceTokensMax });
     const recovery = new Recovery({ ring, clock, limits, scheduler, pages, answers });
     const idleCloseMs = options.idleCloseMs ?? RING_TIMINGS.idleCloseMs;
     this.#scheduler = scheduler;
     this.#listeners = listeners;
     this.#answers = answers;
-    const parts = { ring, clock, scheduler, pages, operations, answers, recovery, counters };
+    this.#waitEstimate = waitEstimate;
+    const parts = { ring, clock, scheduler, pages, operations, answers, recovery, counters, waitEstimate };
     const pace = options.pace ?? null;
     this.#loop = new StepLoop({ ...parts, sequencesRunningMax, stepsInFlightMax, numLogitRowsMax, pace, idleCloseMs });
     const start: PrefixKeeperOptions['start'] = async (request, sink) => {
@@ -188,9 +193,9 @@ export class HeadEngine implements HeadClient, PrefixClient, DrainClient {
       return valid;
     }
     const sequence = new Sequence(this.#nextSequenceId++, request, this.#cache.pool);
-    if (!this.#scheduler.add(sequence)) {
-      const message = `${this.#scheduler.numWaiting} requests wait already: try again later or on another replica`;
-      return err({ code: 'queue_full', message, retryable: true });
+    const added = this.#scheduler.add(sequence);
+    if (added !== 'added') {
+      return err(this.#queueFull(added));
     }
     this.#listeners.add(sequence, sink);
     const { numRunning, numWaiting } = this.#scheduler;
@@ -200,6 +205,15 @@ export class HeadEngine implements HeadClient, PrefixClient, DrainClient {
     }
     this.#loop.wake();
     return ok(sequence);
+  }
+
+  #queueFull(reason: 'queue_full' | 'tenant_full'): PrefixFailure {
+    const message =
+      reason === 'queue_full'
+        ? `${this.#scheduler.numWaiting} requests wait already: try again later or on another replica`
+        : `${this.#limits.tenantWaitingMax} requests of yours wait already: try again when some of them are answered`;
+    const work = this.#scheduler.waitingWork((numTokensMax) => this.#waitEstimate.outputTokens(numTokensMax));
+    return { code: 'queue_full', message, retryable: true, retryAfterMs: this.#waitEstimate.waitMs(work) };
   }
 
   #giveUpReader(sequence: Sequence): void {

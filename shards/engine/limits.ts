@@ -1,7 +1,8 @@
 import { PAGE_OPERATIONS_MAX } from '../link/page-operation.ts';
+import type { WaitingQueueLimits } from './waiting-queue.ts';
 
 /** Bounds of a head shard's engine, with their reasons. Sizes that follow from memory come with the assignment. */
-export interface EngineLimits {
+export interface EngineLimits extends WaitingQueueLimits {
   /**
    * Sequences that take part in steps. A batch of 4 to 8 costs little more than one sequence; beyond some tens each
    * stream is too slow to be worth having.
@@ -17,8 +18,6 @@ export interface EngineLimits {
    * four tokens, so the fifth costs twice as much as the ones before it.
    */
   readonly draftStepTokensMax: number;
-  /** Requests that wait for pages. More would wait longer than a client does. */
-  readonly sequencesWaitingMax: number;
   /**
    * Page operations of one step, at most what a frame takes. Each costs every stage a copy of some tens of kilobytes; a
    * step has room for one of each running sequence, and for the pages that the tokens of a large step before it have filled.
@@ -43,6 +42,8 @@ export const ENGINE_LIMITS: EngineLimits = {
   stepsInFlightMax: 8,
   draftStepTokensMax: 4,
   sequencesWaitingMax: 64,
+  tenantWaitingMax: 32,
+  resumedWaitingMax: 32,
   pageOperationsStepMax: PAGE_OPERATIONS_MAX,
   pageRestoresStepMax: 32,
   eventBytesMax: 32 * 1024,

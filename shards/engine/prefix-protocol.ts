@@ -29,6 +29,8 @@ export interface PrefixFailure {
   readonly code: EngineErrorCode;
   readonly message: string;
   readonly retryable: boolean;
+  /** With `queue_full`: when there should be room again. */
+  readonly retryAfterMs?: number;
 }
 
 /** What a head shard offers beside generating. */

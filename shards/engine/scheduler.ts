@@ -2,20 +2,27 @@
  * Decides which tokens of which sequences the next step computes: continuous batching (Yu et al., "Orca", 2022) with
  * chunked prefill (Agrawal et al., "Sarathi-Serve", 2024). The sequences that decode are dealt out evenly over the steps
  * that may be in flight, so that every stage has one to work on; what is left of a step's token budget is shared among
- * prompts, whose chunks may follow each other in flight. Sequences are admitted in order of arrival, and when pages run
- * out the youngest one is preempted and goes on later, from what the prefix cache still has, so the oldest always gets on.
+ * prompts, whose chunks may follow each other in flight. Sequences are admitted in an order that is fair between tenants
+ * (see `WaitingQueue`), and when pages run out the youngest one is preempted and goes on later, from what the prefix cache
+ * still has, so the oldest always gets on.
  */
 import { assert } from '../../wasm/host/assert.ts';
 import { addDrafts, type DraftLimits } from './add-drafts.ts';
 import type { Draft } from './draft.ts';
 import type { SequencePages } from './sequence-pages.ts';
 import type { Sequence } from './sequence.ts';
+import {
+  OUTPUT_TOKEN_COST,
+  PROMPT_TOKEN_COST,
+  WaitingQueue,
+  type AddOutcome,
+  type WaitingQueueLimits,
+} from './waiting-queue.ts';
 
-export interface SchedulerLimits extends DraftLimits {
+export interface SchedulerLimits extends DraftLimits, WaitingQueueLimits {
   /** Tokens of one step; at least `sequencesRunningMax`, so that everyone moves in every step. */
   readonly numTokensMax: number;
   readonly sequencesRunningMax: number;
-  readonly sequencesWaitingMax: number;
   /** Steps that may be under way at a time; at least 1. */
   readonly stepsInFlightMax: number;
 }
@@ -41,9 +48,9 @@ export function isCurrent({ sequence, numRewinds }: Pick<ScheduledSequence, 'seq
 export class Scheduler {
   readonly #limits: SchedulerLimits;
   readonly #pages: SequencePages;
-  /** Both in order of arrival, oldest first. */
+  /** Oldest first. */
   #running: Sequence[] = [];
-  #waiting: Sequence[] = [];
+  readonly #waiting: WaitingQueue<Sequence>;
   #numPreemptionsTotal = 0;
 
   constructor(limits: SchedulerLimits, pages: SequencePages) {
@@ -57,6 +64,7 @@ export class Scheduler {
     );
     this.#limits = limits;
     this.#pages = pages;
+    this.#waiting = new WaitingQueue(limits);
   }
 
   get numRunning(): number {
@@ -64,7 +72,7 @@ export class Scheduler {
   }
 
   get numWaiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.size;
   }
 
   /** Sequences that lost their pages because others needed them. */
@@ -72,24 +80,36 @@ export class Scheduler {
     return this.#numPreemptionsTotal;
   }
 
-  /** Sequences that are not finished, oldest first. */
+  /** Sequences that are not finished. */
   get sequences(): readonly Sequence[] {
-    return [...this.#running, ...this.#waiting];
+    return [...this.#running, ...this.#waiting.sequences];
   }
 
   /** Whether any sequence would take part in a step, or wait for one, if it could. */
   get hasRunnable(): boolean {
-    return this.#running.some(isReading) || this.#waiting.some(isReading);
+    return this.sequences.some(isReading);
   }
 
-  /** @returns false when the queue is full. */
-  add(sequence: Sequence): boolean {
+  /** Queues a new sequence, if there is room for it. */
+  add(sequence: Sequence): AddOutcome {
     assert(sequence.state === 'waiting', 'only a new sequence can be added');
-    if (this.#waiting.length >= this.#limits.sequencesWaitingMax) {
-      return false;
-    }
-    this.#waiting.push(sequence);
-    return true;
+    return this.#waiting.add(sequence);
+  }
+
+  /** A token was chosen for the sequence, which counts as work for its tenant. */
+  noteOutput(sequence: Sequence): void {
+    this.#waiting.charge(sequence, OUTPUT_TOKEN_COST);
+  }
+
+  /**
+   * Work of everything that waits, in the costs of the queue.
+   * @param outputTokensOf tokens that an answer of at most so many will have
+   */
+  waitingWork(outputTokensOf: (numTokensMax: number) => number): number {
+    return this.#waiting.sequences.reduce((work, sequence) => {
+      const numOutputTokens = outputTokensOf(sequence.request.maxTokens - sequence.numOutputTokens);
+      return work + sequence.numUncomputedTokens * PROMPT_TOKEN_COST + numOutputTokens * OUTPUT_TOKEN_COST;
+    }, 0);
   }
 
   /** Takes a sequence out, whatever it is doing, and gives its pages back. Finishing twice is harmless. */
@@ -100,7 +120,7 @@ export class Scheduler {
     sequence.state = 'finished';
     this.#pages.release(sequence);
     this.#running = this.#running.filter((other) => other !== sequence);
-    this.#waiting = this.#waiting.filter((other) => other !== sequence);
+    this.#waiting.remove(sequence);
   }
 
   /**
@@ -208,22 +228,20 @@ export class Scheduler {
     this.#pages.release(sequence);
     sequence.rewind();
     sequence.state = 'waiting';
-    this.#insertWaiting(sequence);
-  }
-
-  #insertWaiting(sequence: Sequence): void {
-    const place = this.#waiting.findIndex((other) => other.id > sequence.id);
-    this.#waiting.splice(place < 0 ? this.#waiting.length : place, 0, sequence);
+    this.#waiting.readmit(sequence);
   }
 
   /**
-   * Starts waiting sequences, oldest first, while there are pages for all their tokens. None is passed over for being
-   * large; only those whose readers do not read, or that wait for pages which are being computed, let others go first.
+   * Starts waiting sequences, in the order of the queue, while there are pages for all their tokens. None is passed over for
+   * being large; only those whose readers do not read, or that wait for pages which are being computed, let others go first.
    */
   #admit(): void {
-    for (const sequence of this.#waiting.filter(isReading)) {
+    for (const sequence of this.#waiting.candidates()) {
       if (this.#running.length >= this.#limits.sequencesRunningMax) {
         return;
+      }
+      if (!isReading(sequence)) {
+        continue;
       }
       const admission = this.#pages.admit(sequence, this.#running);
       if (admission === 'no_pages') {
@@ -236,7 +254,7 @@ export class Scheduler {
   }
 
   #start(sequence: Sequence): void {
-    this.#waiting = this.#waiting.filter((other) => other !== sequence);
+    this.#waiting.take(sequence, sequence.numUncomputedTokens);
     sequence.state = 'running';
     const place = this.#running.findIndex((other) => other.id > sequence.id);
     this.#running.splice(place < 0 ? this.#running.length : place, 0, sequence);

@@ -13,6 +13,8 @@ import { isCurrent, type ScheduledSequence, type Scheduler } from './scheduler.t
 import type { SequencePages } from './sequence-pages.ts';
 import { StepsInFlight, type ReturnedStep } from './steps-in-flight.ts';
 import { isUsable, takeLogits } from './take-logits.ts';
+import type { WaitEstimate } from './wait-estimate.ts';
+import { OUTPUT_TOKEN_COST, PROMPT_TOKEN_COST } from './waiting-queue.ts';
 
 /** Whoever works on this shard beside streams wants to know when they step. */
 export interface StepPace {
@@ -31,6 +33,7 @@ export interface StepLoopOptions {
   readonly answers: Answers;
   readonly recovery: Recovery;
   readonly counters: EngineCounters;
+  readonly waitEstimate: WaitEstimate;
   readonly stepsInFlightMax: number;
   readonly sequencesRunningMax: number;
   /** Rows of one call of the LM head. */
@@ -201,12 +204,18 @@ export class StepLoop {
   }
 
   #countTokens({ scheduled }: MicroBatch): void {
-    const { counters } = this.#options;
+    const { counters, waitEstimate } = this.#options;
+    let work = 0;
     for (const { sequence, startPosition, numTokens, draft } of scheduled) {
       const promptEnd = Math.min(sequence.numPromptTokens, startPosition + numTokens);
-      counters.numPromptTokensTotal += Math.max(0, promptEnd - startPosition);
-      counters.numDraftTokensTotal += draft?.tokens.length ?? 0;
+      const numPromptTokens = Math.max(0, promptEnd - startPosition);
+      const numDraftTokens = draft?.tokens.length ?? 0;
+      counters.numPromptTokensTotal += numPromptTokens;
+      counters.numDraftTokensTotal += numDraftTokens;
+      const numOutputTokens = numTokens - numPromptTokens - numDraftTokens;
+      work += numPromptTokens * PROMPT_TOKEN_COST + numOutputTokens * OUTPUT_TOKEN_COST;
     }
+    waitEstimate.noteStep(work);
   }
 
   /** Computes logits in parts, with room for other events between them: a whole prompt's take seconds. */

@@ -61,7 +61,8 @@ export async function deletePages(head: PrefixClient, tenant: string): Promise<v
 
 function valueOf<T>(result: Result<T, PrefixFailure>): T {
   if (!result.ok) {
-    throw new GenerationError(result.error.code, result.error.message);
+    const { code, message, retryAfterMs = null } = result.error;
+    throw new GenerationError(code, message, retryAfterMs);
   }
   return result.value;
 }

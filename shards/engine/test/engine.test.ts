@@ -137,6 +137,51 @@ describe('admission', () => {
     }
   });
 
+  it('says when there will be room again, by what waits and how fast it is worked off', async () => {
+    const limits = { sequencesRunningMax: 1, sequencesWaitingMax: 1 };
+    const { engine } = await rings.open({ limits });
+    const running = await engine.generate(requestOf({ maxTokens: 400 }));
+    await pollStats(engine, ({ numGeneratedTokensTotal }) => numGeneratedTokensTotal > 20);
+    const waiting = await engine.generate(requestOf());
+    const [refusal] = await collect(engine, requestOf());
+    const { retryAfterMs = 0 } = refusal?.type === 'error' ? refusal : {};
+    expect(Number.isSafeInteger(retryAfterMs)).toBe(true);
+    expect(retryAfterMs).toBeGreaterThanOrEqual(1_000);
+    expect(retryAfterMs).toBeLessThanOrEqual(60_000);
+    await Promise.all([running.cancel(), waiting.cancel()]);
+  });
+
+  it('leaves room for other tenants when one has its share of the queue', async () => {
+    const limits = { sequencesRunningMax: 1, sequencesWaitingMax: 3, tenantWaitingMax: 2 };
+    const { engine } = await rings.open({ limits });
+    const busy = requestOf({ cacheSalt: 'busy' });
+    const running = await engine.generate(requestOf({ maxTokens: 400, cacheSalt: 'busy' }));
+    await pollStats(engine, ({ numRunning }) => numRunning === 1);
+    const waiting = [await engine.generate(busy), await engine.generate(busy)];
+    expect(await collect(engine, busy)).toMatchObject([
+      { code: 'queue_full', retryable: true, message: expect.stringContaining('requests of yours') },
+    ]);
+    const answer = collect(engine, requestOf({ cacheSalt: 'other' }));
+    await pollStats(engine, ({ numWaiting }) => numWaiting === 3);
+    await running.cancel();
+    expect((await answer).at(-1)).toMatchObject({ type: 'finish' });
+    await Promise.all(waiting.map((stream) => stream.cancel()));
+  });
+
+  it('serves a tenant that comes late before the rest of a long queue', async () => {
+    const { engine } = await rings.open({ limits: { sequencesRunningMax: 1 } });
+    const ended: string[] = [];
+    const ask = async (cacheSalt: string): Promise<void> => {
+      await collect(engine, requestOf({ cacheSalt, maxTokens: 20 }));
+      ended.push(cacheSalt);
+    };
+    const answers = ['busy', 'busy', 'busy', 'busy'].map(ask);
+    await pollStats(engine, ({ numWaiting }) => numWaiting === 3);
+    answers.push(ask('late'));
+    await Promise.all(answers);
+    expect(ended.indexOf('late')).toBeLessThanOrEqual(2);
+  });
+
   it('says that a stage without its model is not ready', async () => {
     const { engine } = await rings.open({
       assets: {

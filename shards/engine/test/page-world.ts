@@ -134,7 +134,7 @@ export class World {
       cacheSalt,
     };
     const sequence = new Sequence(this.all.length + 1, request, this.cache.pool);
-    if (this.scheduler.add(sequence)) {
+    if (this.scheduler.add(sequence) === 'added') {
       this.all.push(sequence);
     }
     return sequence;

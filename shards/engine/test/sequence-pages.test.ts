@@ -11,6 +11,8 @@ const OPTIONS: WorldOptions = {
   numTokensMax: 24,
   sequencesRunningMax: 4,
   sequencesWaitingMax: 6,
+  tenantWaitingMax: 6,
+  resumedWaitingMax: 4,
   stepsInFlightMax: 1,
   draftStepTokensMax: 1,
   sequenceTokensMax: 8 * PAGE_SIZE_TOKENS,
