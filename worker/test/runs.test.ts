@@ -1,7 +1,8 @@
 /** Runs as their clients see them: kept answers, streams that are taken up again, runs in the background. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseCatalog } from '../routing/catalog.ts';
 import { post, until } from './support/http.ts';
-import { startRealGateway, TEST_MODEL, type TestGateway } from './support/real-gateway.ts';
+import { startRealGateway, TEST_CATALOG, TEST_MODEL, type TestGateway } from './support/real-gateway.ts';
 import { chatText, readSome, runEvents, runGateway, type RunGateway } from './support/run-gateway.ts';
 
 let real: TestGateway;
@@ -63,6 +64,21 @@ describe('an Idempotency-Key', () => {
       plain.map((event) => withoutIds(event.slice('data: '.length))),
     );
     events.slice(0, -1).forEach(({ number, data }) => expect(JSON.parse(data).sequence_number).toBe(number));
+  });
+
+  it('changes nothing in who serves: a fallback that the request allows, and the headers that tell', async () => {
+    const gateway = runGateway(real, { catalog: parseCatalog(TEST_CATALOG) });
+    const body = { ...STREAM, model: 'lamina-pro', fallback: 'lite' };
+    for (const key of ['a key', 'a key', 'another']) {
+      const response = await chat(gateway, body, { 'idempotency-key': key });
+      expect(response.headers.get('x-lamina-served-by')).toBe('ring/tiny');
+      expect(response.headers.get('x-lamina-fallback')).toBe('not_configured');
+      expect(runEvents(await response.text()).at(-1)?.data).toBe('[DONE]');
+    }
+    expect(gateway.records).toMatchObject([
+      { model: 'lamina-pro', servedModel: TEST_MODEL },
+      { model: 'lamina-pro', servedModel: TEST_MODEL },
+    ]);
   });
 
   it('leads to the run that is under way', async () => {

@@ -8,18 +8,23 @@ const ROOT = path.join(import.meta.dirname, '..', '..');
 
 type Tables = Map<string, readonly string[]>;
 
-/** Columns by the name of their table, as SQLite understands the statements in the sources. */
-async function tablesInCode(): Promise<Tables> {
-  const database = newDatabase();
+/** Everything that is deployed. */
+async function readSources(): Promise<string[]> {
+  const sources: string[] = [];
   for (const folder of ['worker', 'shards']) {
     const files = await readdir(path.join(ROOT, folder), { recursive: true });
     for (const file of files.filter((name) => name.endsWith('.ts') && !name.includes('test'))) {
-      const source = await readFile(path.join(ROOT, folder, file), 'utf8');
-      for (const [, statement] of source.matchAll(/`(CREATE TABLE IF NOT EXISTS [^`]*)`/g)) {
-        database.exec(String(statement));
-      }
+      sources.push(await readFile(path.join(ROOT, folder, file), 'utf8'));
     }
   }
+  return sources;
+}
+
+/** Columns by the name of their table, as SQLite understands the statements in the sources. */
+function tablesOf(sources: readonly string[]): Tables {
+  const database = newDatabase();
+  const statements = sources.flatMap((source) => [...source.matchAll(/`(CREATE TABLE IF NOT EXISTS [^`]*)`/g)]);
+  statements.forEach(([, statement]) => database.exec(String(statement)));
   const names = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all();
   return new Map(
     names.map(({ name }) => {
@@ -39,10 +44,12 @@ const sectionsOf = (text: string): { heading: string; body: string }[] =>
       return { heading: section.slice(0, end), body: section.slice(end) };
     });
 
+let sources: string[];
 let code: Tables;
 let sections: ReturnType<typeof sectionsOf>;
 beforeAll(async () => {
-  code = await tablesInCode();
+  sources = await readSources();
+  code = tablesOf(sources);
   sections = sectionsOf(await readFile(path.join(ROOT, 'docs', 'storage-schema.md'), 'utf8'));
 });
 
@@ -55,6 +62,15 @@ describe('docs/storage-schema.md', () => {
     });
     expect(code.size).toBeGreaterThan(2);
     expect(Object.fromEntries(documented)).toEqual(Object.fromEntries(code));
+  });
+
+  it('has no key that the code does not have', () => {
+    const keys = sections.flatMap(({ heading }) => /^Key `([\w-]+)/.exec(heading)?.[1] ?? []);
+    expect(keys.length).toBeGreaterThan(0);
+    const missing = keys.filter(
+      (key) => !sources.some((source) => source.includes(`'${key}'`) || source.includes(`'${key}/`)),
+    );
+    expect(missing).toEqual([]);
   });
 
   it('says of each table and key how large it gets and how long it is kept, and of each object whose it is', () => {

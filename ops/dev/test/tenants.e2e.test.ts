@@ -16,12 +16,16 @@ type Who = keyof typeof KEYS;
 
 let folder: string;
 let platform: PlatformProcess;
+let start: () => Promise<void>;
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'lamina-tenants-'));
   const modelFile = path.join(folder, 'tiny.gguf');
   await writeTinyGguf(modelFile);
   const env = { LAMINA_HOME: path.join(folder, 'home'), LAMINA_MODEL_FILE: modelFile, API_KEYS: KEYS.other };
-  platform = await startPlatformProcess({ env, args: ['--stages', '2'] });
+  start = async () => {
+    platform = await startPlatformProcess({ env, args: ['--stages', '2'] });
+  };
+  await start();
 });
 afterAll(async () => {
   await platform?.stop('SIGKILL');
@@ -103,11 +107,19 @@ describe('two tenants', () => {
       body: { object: 'tenant', deleted: true, counts: { runs: 1, prefixes: 1, pages: null } },
     });
     expect(await cachedTokens('other', 'second')).toBeGreaterThanOrEqual(numShared);
+    // Pages outlive the runtime, however it ends.
+    await platform.stop('SIGKILL');
+    await start();
+    expect(await cachedTokens('other', 'third')).toBeGreaterThanOrEqual(numShared);
+    // All that the platform's own first chat has in common with it is the beginning of a message.
+    expect(await cachedTokens('gone', 'again')).toBeLessThan(PAGE_SIZE_TOKENS);
+    expect((await call('gone', 'DELETE', '/v1/tenant')).status).toBe(200);
     await platform.stop();
     const { numRows, text } = await stored();
-    expect(numRows).toMatchObject({ run: 2, prefix: 1 });
+    expect(numRows).toMatchObject({ run: 3, prefix: 1 });
     const [gone, other] = [await namesOf('gone'), await namesOf('other')];
     expect(text.includes(other.tenant)).toBe(true);
+    expect(text.includes(other.pages)).toBe(true);
     expect(text.includes(gone.tenant)).toBe(false);
     expect(text.includes(gone.pages)).toBe(false);
   });
