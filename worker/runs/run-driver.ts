@@ -136,6 +136,7 @@ export class RunDriver {
       },
       onFailure: (thrown) => {
         this.#storageFailure = thrown;
+        meter.end('failed', toApiError(thrown).details.code ?? null);
         this.#stop.abort();
       },
     });

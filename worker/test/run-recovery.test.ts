@@ -170,3 +170,25 @@ describe('an object that is killed', () => {
     await until(() => origins.requests.length === 2, 'the second call');
   });
 });
+
+describe('a disk that is full', () => {
+  it('ends a run with an error that has a number, behind the chunks that are there', async () => {
+    const gateway = runGateway(real);
+    gateway.head.close(4);
+    const body = { ...CHAT, max_tokens: 200, seed: 3, stream: true };
+    const stream = Promise.resolve(chat(gateway, body, 'k')).then((response) => response.text());
+    const id = await written(gateway, 3);
+    const [shard] = gateway.runs.shards.values();
+    const numPages = Number(shard?.database.prepare('PRAGMA page_count').get()?.['page_count']);
+    shard?.database.exec(`PRAGMA max_page_count = ${numPages}`);
+    gateway.head.open();
+    const events = runEvents(await stream);
+    expect(events.map(({ number }) => number)).toEqual(events.map((_, index) => index));
+    expect(JSON.parse(events.at(-1)?.data ?? '')).toMatchObject({ error: { code: 'internal' } });
+    expect(real.errors.at(-1)).toMatchObject({ message: 'database or disk is full' });
+    expect(runEvents(await (await get(gateway, id, '?stream=true')).text())).toEqual(events);
+    expect(await (await get(gateway, id)).json()).toMatchObject({ status: 'failed', error: { code: 'internal' } });
+    await until(async () => (await gateway.head.stats()).numRunning === 0, 'the sequence to stop');
+    expect(gateway.records).toMatchObject([{ outcome: 'failed', errorCode: 'internal' }]);
+  });
+});

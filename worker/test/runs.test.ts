@@ -210,7 +210,7 @@ describe('cancel and delete', () => {
     const last = runEvents(await body).at(-1);
     expect(JSON.parse(last?.data ?? '')).toMatchObject({ error: { code: 'run_cancelled' } });
     expect(await (await cancel()).json()).toEqual(cancelled);
-    expect(gateway.records).toMatchObject([{ outcome: 'client_gone' }]);
+    expect(gateway.records).toMatchObject([{ outcome: 'client_gone', errorCode: null }]);
     expect(gateway.records[0]?.completionTokens).toBeGreaterThan(0);
     expect((await gateway.head.stats()).numRunning).toBe(0);
   });

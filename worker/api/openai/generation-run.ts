@@ -130,7 +130,11 @@ export class GenerationRun {
     try {
       yield* this.#attempts(signal);
     } catch (thrown) {
-      meter.end(thrown instanceof AbortedError ? 'client_gone' : 'failed', toApiError(thrown).details.code ?? null);
+      if (thrown instanceof AbortedError) {
+        meter.end('client_gone');
+      } else {
+        meter.end('failed', toApiError(thrown).details.code ?? null);
+      }
       throw thrown;
     } finally {
       // Nothing was thrown and nothing completed: the reader left.
