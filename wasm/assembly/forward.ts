@@ -98,6 +98,7 @@ function attend(stage: usize, layer: usize, layerIndex: i32, numTokens: i32): vo
   const values = load<usize>(stage, STAGE_VALUES);
   normalise(stage, load<usize>(layer, LAYER_ATTN_NORM), numTokens);
   project(
+    stage,
     queries,
     activations,
     load<usize>(layer, LAYER_Q_PROJ),
@@ -107,6 +108,7 @@ function attend(stage: usize, layer: usize, layerIndex: i32, numTokens: i32): vo
     hiddenSize,
   );
   project(
+    stage,
     keys,
     activations,
     load<usize>(layer, LAYER_K_PROJ),
@@ -116,6 +118,7 @@ function attend(stage: usize, layer: usize, layerIndex: i32, numTokens: i32): vo
     hiddenSize,
   );
   project(
+    stage,
     values,
     activations,
     load<usize>(layer, LAYER_V_PROJ),
@@ -129,7 +132,7 @@ function attend(stage: usize, layer: usize, layerIndex: i32, numTokens: i32): vo
   for (let token = 0; token < numTokens; token++) attendToken(stage, layerIndex, token);
   f32_qd8_quantise__simd128(activations, queries, numTokens, querySize);
   const oProj = load<usize>(layer, LAYER_O_PROJ);
-  qd8_f32_qb4w_gemm__simd128(load<usize>(stage, STAGE_PROJECTED), activations, oProj, numTokens, hiddenSize, querySize);
+  multiply(stage, load<usize>(stage, STAGE_PROJECTED), activations, oProj, numTokens, hiddenSize, querySize);
 }
 
 /** Norm, gate, up and down projection of one layer; the result is in the stage's `PROJECTED`. */
@@ -140,12 +143,12 @@ function runMlp(stage: usize, layer: usize, numTokens: i32): void {
   const gate = load<usize>(stage, STAGE_GATE);
   const up = load<usize>(stage, STAGE_UP);
   normalise(stage, load<usize>(layer, LAYER_MLP_NORM), numTokens);
-  qd8_f32_qb4w_gemm__simd128(gate, activations, load<usize>(layer, LAYER_GATE_PROJ), numTokens, size, hiddenSize);
-  qd8_f32_qb4w_gemm__simd128(up, activations, load<usize>(layer, LAYER_UP_PROJ), numTokens, size, hiddenSize);
+  multiply(stage, gate, activations, load<usize>(layer, LAYER_GATE_PROJ), numTokens, size, hiddenSize);
+  multiply(stage, up, activations, load<usize>(layer, LAYER_UP_PROJ), numTokens, size, hiddenSize);
   f32_swiglu__simd128(gate, up, numTokens * size);
   f32_qd8_quantise__simd128(activations, gate, numTokens, size);
   const downProj = load<usize>(layer, LAYER_DOWN_PROJ);
-  qd8_f32_qb4w_gemm__simd128(load<usize>(stage, STAGE_PROJECTED), activations, downProj, numTokens, hiddenSize, size);
+  multiply(stage, load<usize>(stage, STAGE_PROJECTED), activations, downProj, numTokens, hiddenSize, size);
 }
 
 /** RMS norm of the hidden states, quantised into the stage's `ACTIVATIONS`. */
@@ -162,7 +165,22 @@ function normalise(stage: usize, weight: usize, numTokens: i32): void {
   }
 }
 
+/** A projection. Attention is not under way, so the place of its scores is free for decoded weights. */
+function multiply(
+  stage: usize,
+  output: usize,
+  activations: usize,
+  weights: usize,
+  numTokens: i32,
+  rows: i32,
+  cols: i32,
+): void {
+  const decoded = load<usize>(stage, STAGE_SCORES);
+  qd8_f32_qb4w_gemm__simd128(output, activations, weights, numTokens, rows, cols, decoded);
+}
+
 function project(
+  stage: usize,
   output: usize,
   activations: usize,
   weights: usize,
@@ -171,7 +189,7 @@ function project(
   rows: i32,
   cols: i32,
 ): void {
-  qd8_f32_qb4w_gemm__simd128(output, activations, weights, numTokens, rows, cols);
+  multiply(stage, output, activations, weights, numTokens, rows, cols);
   if (bias == 0) return;
   for (let token = 0; token < numTokens; token++) {
     f32_add__simd128(output, bias, rows);

@@ -29,6 +29,15 @@ export const QB8W_QUAD_BYTES = QB8W_QUANTS_BYTES / QUADS_PER_GROUP;
 export const QB8W_SCALES_OFFSET = QB8W_QUANTS_BYTES;
 export const QB8W_RECORD_BYTES = QB8W_SCALES_OFFSET + TILE_F16_BYTES;
 
+/**
+ * A qb4w record decoded, for steps of many tokens: for each quad of columns 4 bytes of rows 0 to 3 and then of rows 4 to 7,
+ * then the 8 scales and the 8 minima as f32.
+ */
+export const DECODED_QUAD_BYTES = TILE_ROWS * QUAD_COLS;
+export const DECODED_SCALES_OFFSET = DECODED_QUAD_BYTES * QUADS_PER_GROUP;
+export const DECODED_MINIMA_OFFSET = DECODED_SCALES_OFFSET + TILE_ROWS * F32_BYTES;
+export const DECODED_RECORD_BYTES = DECODED_MINIMA_OFFSET + TILE_ROWS * F32_BYTES;
+
 // Activations ========================================================================================================
 
 /**

@@ -25,7 +25,7 @@ import {
   TOKEN_TILE,
 } from './layout';
 import { loadNibbleMask, NIBBLE_BITS, NIBBLE_MASK } from './nibbles';
-import { TokenTile } from './qd8-f32-qb4w-token-tile';
+import { decodeTile, multiplyDecoded, multiplyPacked } from './qd8-f32-qb4w-token-tile';
 import { isTiled, tokenAddress } from './qd8-quantise';
 
 /** Bytes of four rows' f16 or f32, half a tile. */
@@ -136,10 +136,14 @@ class Tile {
   }
 }
 
+/** From so many tokens on, decoding a tile once takes less time than decoding it for every four tokens. */
+const DECODED_TOKENS_MIN: i32 = 24;
+
 /**
  * @param output f32 `[numTokens][rows]`
  * @param activations qd8 `[numTokens][cols]`
  * @param weights qb4w `[rows, cols]`; `rows` a multiple of 8
+ * @param decoded scratch of cols / 32 * `DECODED_RECORD_BYTES`
  */
 export function qd8_f32_qb4w_gemm__simd128(
   output: usize,
@@ -148,17 +152,21 @@ export function qd8_f32_qb4w_gemm__simd128(
   numTokens: i32,
   rows: i32,
   cols: i32,
+  decoded: usize,
 ): void {
   const numGroups = cols / GROUP_COLS;
   const outputStride: usize = rows * F32_BYTES;
   const activationsStride: usize = numGroups * QD8_GROUP_BYTES;
   const tileBytes: usize = numGroups * QB4W_RECORD_BYTES;
+  const isDecoded = numTokens >= DECODED_TOKENS_MIN;
   for (let row = 0; row < rows; row += TILE_ROWS) {
     let from = activations;
     let to = output + row * F32_BYTES;
     let left = numTokens;
+    if (isDecoded) decodeTile(decoded, weights, numGroups);
     for (; left >= TOKEN_TILE; left -= TOKEN_TILE) {
-      TokenTile.multiply(to, outputStride, from, weights, numGroups);
+      if (isDecoded) multiplyDecoded(to, outputStride, from, decoded, numGroups);
+      else multiplyPacked(to, outputStride, from, weights, numGroups);
       from += TOKEN_TILE * activationsStride;
       to += TOKEN_TILE * outputStride;
     }
@@ -173,6 +181,7 @@ export function qd8_f32_qb4w_gemm__simd128(
   }
 }
 
+/** The scalar twin; it needs no scratch. */
 export function qd8_f32_qb4w_gemm__scalar(
   output: usize,
   activations: usize,
@@ -180,6 +189,7 @@ export function qd8_f32_qb4w_gemm__scalar(
   numTokens: i32,
   rows: i32,
   cols: i32,
+  _decoded: usize,
 ): void {
   const numGroups = cols / GROUP_COLS;
   for (let token = 0; token < numTokens; token++) {

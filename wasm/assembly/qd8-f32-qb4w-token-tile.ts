@@ -5,6 +5,10 @@
  */
 import { decodeF16x4, loadF16BiasCorrection, loadF16Mask } from './f16';
 import {
+  DECODED_MINIMA_OFFSET,
+  DECODED_QUAD_BYTES,
+  DECODED_RECORD_BYTES,
+  DECODED_SCALES_OFFSET,
   QB4W_MINIMA_OFFSET,
   QB4W_QUAD_BYTES,
   QB4W_RECORD_BYTES,
@@ -20,13 +24,70 @@ import { loadNibbleMask, NIBBLE_BITS } from './nibbles';
 /** Bytes of four rows' f16 or f32, half a tile. */
 const HALF_F16_BYTES: usize = 8;
 const HALF_F32_BYTES: usize = 16;
+/** Bytes of a decoded quad's four rows. */
+const HALF_QUAD_BYTES: usize = 16;
 
-export class TokenTile {
+/** One tile of 8 rows for one tile of tokens, with packed weights. */
+export function multiplyPacked(
+  output: usize,
+  outputStride: usize,
+  activations: usize,
+  weights: usize,
+  numGroups: i32,
+): void {
+  TokenTile.multiply(false, output, outputStride, activations, weights, numGroups);
+}
+
+/** The same with decoded weights: the same sums in the same order. */
+export function multiplyDecoded(
+  output: usize,
+  outputStride: usize,
+  activations: usize,
+  weights: usize,
+  numGroups: i32,
+): void {
+  TokenTile.multiply(true, output, outputStride, activations, weights, numGroups);
+}
+
+/** Decodes a tile of 8 rows to `numGroups` records of `DECODED_RECORD_BYTES`. */
+export function decodeTile(output: usize, weights: usize, numGroups: i32): void {
+  const mask = loadNibbleMask();
+  const f16Mask = loadF16Mask();
+  const f16Correction = loadF16BiasCorrection();
+  for (let group = 0; group < numGroups; group++) {
+    for (let quad = 0; quad < QUADS_PER_GROUP; quad++) {
+      const nibbles = v128.load(weights + quad * QB4W_QUAD_BYTES);
+      const to = output + quad * DECODED_QUAD_BYTES;
+      v128.store(to, v128.and(nibbles, mask));
+      v128.store(to, v128.and(i16x8.shr_u(nibbles, NIBBLE_BITS), mask), HALF_QUAD_BYTES);
+    }
+    for (let half: usize = 0; half < 2; half++) {
+      const to = output + half * HALF_F32_BYTES;
+      const from = weights + half * HALF_F16_BYTES;
+      v128.store(to, decodeF16x4(from + QB4W_SCALES_OFFSET, f16Mask, f16Correction), DECODED_SCALES_OFFSET);
+      v128.store(to, decodeF16x4(from + QB4W_MINIMA_OFFSET, f16Mask, f16Correction), DECODED_MINIMA_OFFSET);
+    }
+    weights += QB4W_RECORD_BYTES;
+    output += DECODED_RECORD_BYTES;
+  }
+}
+
+class TokenTile {
   /**
-   * One tile of 8 rows for one tile of tokens.
    * Two quads in an iteration are what V8 makes the best code of, see `docs/kernels.md`.
+   * @param isDecoded a constant where this is inlined, so no branch is left
    */
-  static multiply(output: usize, outputStride: usize, activations: usize, weights: usize, numGroups: i32): void {
+  @inline
+  static multiply(
+    isDecoded: bool,
+    output: usize,
+    outputStride: usize,
+    activations: usize,
+    weights: usize,
+    numGroups: i32,
+  ): void {
+    const recordBytes: usize = isDecoded ? DECODED_RECORD_BYTES : QB4W_RECORD_BYTES;
+    const quadBytes: usize = isDecoded ? DECODED_QUAD_BYTES : QB4W_QUAD_BYTES;
     const mask = loadNibbleMask();
     const f16Mask = loadF16Mask();
     const f16Correction = loadF16BiasCorrection();
@@ -38,7 +99,7 @@ export class TokenTile {
     let high1 = f32x4.splat(0);
     let high2 = f32x4.splat(0);
     let high3 = f32x4.splat(0);
-    for (let end = weights + numGroups * QB4W_RECORD_BYTES; weights < end; weights += QB4W_RECORD_BYTES) {
+    for (let end = weights + numGroups * recordBytes; weights < end; weights += recordBytes) {
       let dotLow0 = i32x4.splat(0);
       let dotLow1 = i32x4.splat(0);
       let dotLow2 = i32x4.splat(0);
@@ -48,12 +109,12 @@ export class TokenTile {
       let dotHigh2 = i32x4.splat(0);
       let dotHigh3 = i32x4.splat(0);
       for (let quad = 0; quad < QUADS_PER_GROUP; quad += 2) {
-        const at = weights + quad * QB4W_QUAD_BYTES;
+        const at = weights + quad * quadBytes;
         const from = activations + quad * QD8_TILE_QUAD_BYTES;
         const nibbles = v128.load(at);
         const quants = v128.load(from);
-        const low = v128.and(nibbles, mask);
-        const high = v128.and(i16x8.shr_u(nibbles, NIBBLE_BITS), mask);
+        const low = isDecoded ? nibbles : v128.and(nibbles, mask);
+        const high = isDecoded ? v128.load(at, HALF_QUAD_BYTES) : v128.and(i16x8.shr_u(nibbles, NIBBLE_BITS), mask);
         dotLow0 = TokenTile.dot(quants, low, dotLow0);
         dotHigh0 = TokenTile.dot(quants, high, dotHigh0);
         const turned1 = TokenTile.turn1(quants);
@@ -66,10 +127,13 @@ export class TokenTile {
         dotLow3 = TokenTile.dot(turned3, low, dotLow3);
         dotHigh3 = TokenTile.dot(turned3, high, dotHigh3);
 
-        const nextNibbles = v128.load(at, QB4W_QUAD_BYTES);
+        const next = at + quadBytes;
+        const nextNibbles = v128.load(next);
         const nextQuants = v128.load(from, QD8_TILE_QUAD_BYTES);
-        const nextLow = v128.and(nextNibbles, mask);
-        const nextHigh = v128.and(i16x8.shr_u(nextNibbles, NIBBLE_BITS), mask);
+        const nextLow = isDecoded ? nextNibbles : v128.and(nextNibbles, mask);
+        const nextHigh = isDecoded
+          ? v128.load(next, HALF_QUAD_BYTES)
+          : v128.and(i16x8.shr_u(nextNibbles, NIBBLE_BITS), mask);
         dotLow0 = TokenTile.dot(nextQuants, nextLow, dotLow0);
         dotHigh0 = TokenTile.dot(nextQuants, nextHigh, dotHigh0);
         const nextTurned1 = TokenTile.turn1(nextQuants);
@@ -84,14 +148,22 @@ export class TokenTile {
       }
       const scales = v128.load(activations, QD8_TILE_SCALES_OFFSET);
       const sums = v128.load(activations, QD8_TILE_SUMS_OFFSET);
-      const scaleLow = decodeF16x4(weights + QB4W_SCALES_OFFSET, f16Mask, f16Correction);
-      const minimumLow = decodeF16x4(weights + QB4W_MINIMA_OFFSET, f16Mask, f16Correction);
+      const scaleLow = isDecoded
+        ? v128.load(weights, DECODED_SCALES_OFFSET)
+        : decodeF16x4(weights + QB4W_SCALES_OFFSET, f16Mask, f16Correction);
+      const minimumLow = isDecoded
+        ? v128.load(weights, DECODED_MINIMA_OFFSET)
+        : decodeF16x4(weights + QB4W_MINIMA_OFFSET, f16Mask, f16Correction);
       low0 = TokenTile.addGroup(low0, dotLow0, scaleLow, minimumLow, scales, sums);
       low1 = TokenTile.addGroup(low1, dotLow1, scaleLow, minimumLow, TokenTile.turn1(scales), TokenTile.turn1(sums));
       low2 = TokenTile.addGroup(low2, dotLow2, scaleLow, minimumLow, TokenTile.turn2(scales), TokenTile.turn2(sums));
       low3 = TokenTile.addGroup(low3, dotLow3, scaleLow, minimumLow, TokenTile.turn3(scales), TokenTile.turn3(sums));
-      const scaleHigh = decodeF16x4(weights + QB4W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
-      const minimumHigh = decodeF16x4(weights + QB4W_MINIMA_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
+      const scaleHigh = isDecoded
+        ? v128.load(weights, DECODED_SCALES_OFFSET + HALF_F32_BYTES)
+        : decodeF16x4(weights + QB4W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
+      const minimumHigh = isDecoded
+        ? v128.load(weights, DECODED_MINIMA_OFFSET + HALF_F32_BYTES)
+        : decodeF16x4(weights + QB4W_MINIMA_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
       high0 = TokenTile.addGroup(high0, dotHigh0, scaleHigh, minimumHigh, scales, sums);
       high1 = TokenTile.addGroup(
         high1,

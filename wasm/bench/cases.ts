@@ -75,13 +75,14 @@ function* gemmCases(bench: Bench, format: 'qb4w' | 'qb8w'): Generator<KernelCase
   const groupBytes = format === 'qb4w' ? QD8_GROUP_BYTES : QD8_SPLIT_GROUP_BYTES;
   for (const numTokens of NUM_TOKENS) {
     const output = inputs + (numTokens * COLS * groupBytes) / GROUP_COLS;
+    const decoded = output + numTokens * ROWS * F32_BYTES;
     const multiplyAdds = numTokens * ROWS * COLS;
     const name = `qd8_f32_${format}_gemm, ${numTokens} tokens`;
-    const hot = (): void => kernel(output, inputs, weights, numTokens, ROWS, COLS);
+    const hot = (): void => kernel(output, inputs, weights, numTokens, ROWS, COLS, decoded);
     yield { name: `${name}, in cache`, multiplyAdds, bytes: matrix.length, run: hot };
     let copy = 0;
     const cold = (): void => {
-      kernel(output, inputs, weights + copy * matrix.length, numTokens, ROWS, COLS);
+      kernel(output, inputs, weights + copy * matrix.length, numTokens, ROWS, COLS, decoded);
       copy = (copy + 1) % numCopies;
     };
     yield { name: `${name}, from memory`, multiplyAdds, bytes: packedBytes(format, [ROWS, COLS]), run: cold };

@@ -4,6 +4,7 @@
  */
 import {
   ARENA_BASE,
+  DECODED_RECORD_BYTES,
   F32_BYTES,
   GROUP_COLS,
   KEY_BIAS_BYTES,
@@ -96,6 +97,11 @@ export function attentionScratchBytes(numHeads: number, headDim: number): number
   return numHeads * (headDim * QUERY_BYTES_PER_DIM + QUERY_STATE_BYTES) + KEY_BIAS_BYTES;
 }
 
+/** Bytes of a matrix product's scratch, for weights of `cols` columns. */
+export function decodedTileBytes(cols: number): number {
+  return (cols / GROUP_COLS) * DECODED_RECORD_BYTES;
+}
+
 /** Assigns addresses. @throws AssertionError when the options cannot be served or exceed 32-bit memory. */
 export function layoutArena(options: StageRuntimeOptions): ArenaLayout {
   const allocator = new Allocator(ARENA_BASE);
@@ -152,7 +158,8 @@ function scratchBytes(options: StageRuntimeOptions): Record<ScratchName, number>
     up: perToken(intermediateSize),
     projected: perToken(hiddenSize),
     queryScratch: attentionScratchBytes(shape.queryHeadsPerKvHead, headDim),
-    scores: scoresMax * F32_BYTES,
+    // Projections decode weights there, one tile of rows at a time.
+    scores: Math.max(scoresMax * F32_BYTES, decodedTileBytes(projectionInputMax)),
     logits: numLogitRowsMax * config.vocabSize * F32_BYTES,
   };
 }

@@ -10,6 +10,15 @@ type Gemm = (
   rows: number,
   cols: number,
 ) => void;
+type PackedGemm = (
+  output: number,
+  activations: number,
+  weights: number,
+  numTokens: number,
+  rows: number,
+  cols: number,
+  decoded: number,
+) => void;
 type Quantise = (output: number, input: number, numTokens: number, size: number) => void;
 type QuantiseSplit = (output: number, input: number, size: number) => void;
 type RmsNorm = (output: number, input: number, weight: number, size: number, eps: number) => void;
@@ -42,7 +51,7 @@ type Attention = (
 
 /** Kernels by name; each is exported as `<name>__simd128` and `<name>__scalar`. */
 export interface KernelSignatures {
-  qd8_f32_qb4w_gemm: Gemm;
+  qd8_f32_qb4w_gemm: PackedGemm;
   qd8_f32_qb8w_gemm: Gemm;
   f32_f32_f32_gemm: Gemm;
   f32_f32_f32_outer: Gemm;

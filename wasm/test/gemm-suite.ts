@@ -9,6 +9,7 @@ import {
   QD8_SPLIT_SCALE_OFFSET,
   QUAD_COLS,
 } from '../assembly/layout.ts';
+import { decodedTileBytes } from '../host/arena.ts';
 import { f32ToF16 } from '../host/f16.ts';
 import { packQb8w } from '../host/pack.ts';
 import { dequantise } from '../reference/quantise.ts';
@@ -18,6 +19,8 @@ import { randomQb4w, randomQb8w } from './random-model.ts';
 import { Random } from './random.ts';
 
 const NUM_TOKENS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 13];
+/** The most tokens for which qb4w weights are decoded tile by tile of tokens, and more, with every number left over. */
+const QB4W_NUM_TOKENS = [...NUM_TOKENS, 23, 24, 25, 26, 27];
 const QB4W_ROWS = [8, 16, 24, 64];
 const QB8W_ROWS = [1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 41];
 const COLS = [32, 64, 96, 160, 576, 1536];
@@ -37,7 +40,7 @@ export function gemmSuite(module: WebAssembly.Module): void {
       const packed = randomQb4w(rows, cols, random);
       const weights = dequantise({ name: 'weights', shape: [rows, cols], format: 'qb4w' }, packed);
       expectVaried(packed, 'weights');
-      for (const numTokens of NUM_TOKENS) {
+      for (const numTokens of QB4W_NUM_TOKENS) {
         const activations = randomQd8(numTokens, cols, random);
         checkGemm(module, 'qd8_f32_qb4w_gemm', activations, packed, weights, numTokens, rows, cols);
       }
@@ -85,11 +88,12 @@ function checkGemm(
   const bench = new KernelBench(module);
   const input = bench.input(activations.packed);
   const matrix = bench.input(packed);
+  const decoded = bench.output(decodedTileBytes(cols));
   const output = runVariants(
     bench,
     name,
     numTokens * rows * F32_BYTES,
-    (kernel, to) => kernel(to, input.address, matrix.address, numTokens, rows, cols),
+    (kernel, to) => kernel(to, input.address, matrix.address, numTokens, rows, cols, decoded.address),
     message,
   );
   const expected = new Float64Array(numTokens * rows);
