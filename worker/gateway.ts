@@ -7,8 +7,10 @@ import { cors } from 'hono/cors';
 import { DEFAULT_RESUME_LIMITS, type ResumeLimits } from '../shards/client/recovery.ts';
 import type { ReplicaHead } from '../shards/client/replica-head.ts';
 import { ReplicaSet } from '../shards/client/replica-set.ts';
+import type { FeatureHead } from '../shards/features/feature-protocol.ts';
 import type { Clock } from '../shards/platform/clock.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
+import { addClassifierRoutes, CLASSIFIER_METHODS } from './api/classify/routes.ts';
 import { EMBEDDINGS_SURFACE, IMAGES_SURFACE, RERANK_SURFACE } from './api/openai/call-requests.ts';
 import { answerCall } from './api/openai/call-route.ts';
 import { ApiError, badRequest, toApiError } from './api/openai/errors.ts';
@@ -25,6 +27,12 @@ import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
 import type { OriginBackend } from './origin/origin-backend.ts';
 import { RequestCounters } from './metering/request-counters.ts';
 import type { MeteringSink } from './metering/served-record.ts';
+import type { ClassifierDirectory } from './classify/classifier.ts';
+import type { ClassifyDeps } from './classify/classify-texts.ts';
+import type { ClassifyLimits } from './classify/limits.ts';
+import { createFeatureSource } from './classify/feature-source.ts';
+import { ModelCache } from './classify/model-cache.ts';
+import { recipeName } from './classify/text-features.ts';
 import { isRingEntry, type Catalog, type RingEntry } from './routing/catalog.ts';
 import { ringHealth } from './routing/ring-health.ts';
 import type { PrefixShardClient } from './prefixes/prefix.ts';
@@ -43,6 +51,8 @@ export interface GatewayDeps {
   readonly catalog: Catalog;
   /** Head shards of the model's replicas, in their order. */
   readonly heads: (entry: RingEntry) => readonly ReplicaHead[];
+  /** The same heads, for features. */
+  readonly featureHeads: (entry: RingEntry) => readonly FeatureHead[];
   readonly origins: OriginBackend;
   readonly textModel: (assetsPath: string) => Promise<TextModel>;
   /** Answers a GET for a file of the playground. */
@@ -59,10 +69,13 @@ export interface GatewayDeps {
   readonly runs: (tenant: string, shardIndex: number) => RunShardClient;
   /** The object that keeps the prefixes of a tenant. */
   readonly prefixes: (tenant: string) => PrefixShardClient;
+  /** The objects that have the tenants' classifiers. */
+  readonly classifiers: ClassifierDirectory;
   /** Told about failures that are not the client's, for the operator. */
   readonly reportError: (requestId: string, thrown: unknown) => void;
   readonly limits?: GatewayLimits;
   readonly resumeLimits?: ResumeLimits;
+  readonly classifyLimits?: ClassifyLimits;
 }
 
 /** The replicas of a model, with what this gateway knows of them. */
@@ -78,6 +91,7 @@ const CLIENT_REQUEST_ID = /^[\w.-]{1,128}$/;
 /** What routes work with, and objects that do their work outside of a request. */
 export interface RouteDeps extends GenerationRouteDeps {
   readonly metering: RequestCounters;
+  readonly classify: ClassifyDeps;
 }
 
 export function createRouteDeps(deps: GatewayDeps): RouteDeps {
@@ -87,6 +101,7 @@ export function createRouteDeps(deps: GatewayDeps): RouteDeps {
     limits: deps.limits ?? DEFAULT_GATEWAY_LIMITS,
     resumeLimits: deps.resumeLimits ?? DEFAULT_RESUME_LIMITS,
     replicas: replicasByModel(deps),
+    classify: createClassifyDeps(deps),
   };
 }
 
@@ -142,8 +157,19 @@ export function createGateway(deps: GatewayDeps, routeDeps = createRouteDeps(dep
   app.get('/v1/prefixes/:id', (context) => getPrefix(context, routeDeps));
   app.delete('/v1/prefixes/:id', (context) => deletePrefix(context, routeDeps));
   app.delete('/v1/tenant', (context) => deleteTenant(context, tenantData(deps), deps.reportError));
+  addClassifierRoutes(app, {
+    ...deps,
+    models: routeDeps.classify.models,
+    featureRecipe: () => recipeName(routeDeps.classify.features),
+  });
   refuseOtherMethods(app);
   return app;
+}
+
+/** Features come from the first model of the catalog that runs in the platform. */
+function createClassifyDeps(deps: GatewayDeps): ClassifyDeps {
+  const features = createFeatureSource(deps.catalog, deps);
+  return { models: new ModelCache(deps.classifiers, deps.clock), features };
 }
 
 /** What this isolate knows of the replicas lasts as long as the isolate: one set for each model. */
@@ -243,6 +269,7 @@ function refuseOtherMethods(app: Hono<GatewayEnv>): void {
     '/v1/prefixes': 'GET, POST',
     '/v1/prefixes/:id': 'GET, DELETE',
     '/v1/tenant': 'DELETE',
+    ...CLASSIFIER_METHODS,
     ...Object.fromEntries(PLAYGROUND_PATHS.map((path) => [path, 'GET'])),
   };
   for (const [path, method] of Object.entries(allowed)) {

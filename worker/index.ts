@@ -5,6 +5,7 @@ import { consoleSink, reportErrorToConsole } from './metering/console-sink.ts';
 import type { OriginBackend } from './origin/origin-backend.ts';
 import { createOriginPool } from './origin/origin-pool.ts';
 import { createModelFileReader } from './platform/asset-files.ts';
+import { classifierStubs } from './platform/classifier-stubs.ts';
 import { readSettings, type GatewayBindings } from './platform/environment.ts';
 import { headStub } from './platform/head-stub.ts';
 import { createOrigins } from './platform/origin-transports.ts';
@@ -27,9 +28,11 @@ function createFrom(bindings: GatewayBindings): Served {
     clock: systemClock,
     random: () => systemEntropy.uint32() / 2 ** 32,
   });
+  const heads = ({ backend }: RingEntry) => backend.headBindings.map((name, index) => headStub(bindings[name], index));
   const deps: GatewayDeps = {
     ...readSettings(bindings),
-    heads: ({ backend }) => backend.headBindings.map((name, index) => headStub(bindings[name], index)),
+    heads,
+    featureHeads: heads,
     origins,
     textModel: createTextModels(createModelFileReader(bindings.ASSETS)),
     servePage: (request) => bindings.ASSETS.fetch(request),
@@ -39,6 +42,7 @@ function createFrom(bindings: GatewayBindings): Served {
     randomSeed: () => systemEntropy.uint32(),
     runs: runShardStubs(bindings.RUNS),
     prefixes: prefixShardStubs(bindings.PREFIXES),
+    classifiers: classifierStubs(bindings.CLASSIFIERS, bindings.CLASSIFIER_INDEX),
     metering: consoleSink,
     reportError: reportErrorToConsole,
   };

@@ -1,11 +1,12 @@
 /** Everything that keeps data of tenants, in the order in which it is forgotten: what writes before what is written to. */
 import type { TenantData } from './api/openai/tenant-route.ts';
+import { removeTenantClassifiers } from './classify/classifier.ts';
 import type { GatewayDeps } from './gateway.ts';
 import { deletePages } from './prefixes/prefix-pages.ts';
 import { isRingEntry } from './routing/catalog.ts';
 import { RUN_SHARDS_PER_TENANT } from './runs/limits.ts';
 
-export function tenantData({ runs, prefixes, heads, catalog }: GatewayDeps): readonly TenantData[] {
+export function tenantData({ runs, prefixes, heads, classifiers, catalog }: GatewayDeps): readonly TenantData[] {
   return [
     {
       name: 'runs',
@@ -15,6 +16,7 @@ export function tenantData({ runs, prefixes, heads, catalog }: GatewayDeps): rea
         return counts.reduce((sum, count) => sum + count, 0);
       },
     },
+    { name: 'classifiers', forget: (tenant) => removeTenantClassifiers(classifiers, tenant) },
     { name: 'prefixes', forget: (tenant) => prefixes(tenant).forget() },
     {
       name: 'pages',

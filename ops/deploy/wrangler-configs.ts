@@ -17,12 +17,13 @@ export type WranglerConfig = Readonly<Record<string, unknown>>;
 export interface ScriptConfigs {
   readonly scriptName: string;
   readonly full: WranglerConfig;
-  /** Null for the gateway: no script is bound to it. */
+  /** Null where no script that is deployed before is bound to it. */
   readonly bootstrap: WranglerConfig | null;
 }
 
 const GATEWAY_ENTRY = path.join(PROJECT_ROOT, 'worker', 'index.ts');
 const STAGE_ENTRY = path.join(PROJECT_ROOT, 'shards', 'stage-shard.ts');
+const CLASSIFY_ENTRY = path.join(PROJECT_ROOT, 'worker', 'platform', 'classifier-shard.ts');
 
 interface ConfigOptions {
   readonly topology: ScriptTopology;
@@ -80,7 +81,8 @@ export interface DeploymentFolders {
 }
 
 /**
- * Configurations in the order of deployment: the stages of each replica, then the gateway that is bound to the heads.
+ * Configurations in the order of deployment: the stages of each replica, then the classifiers' script and the gateway,
+ * which are bound to the heads.
  * @param gatewayBindings how the gateway reaches its GPU origins, in wrangler's terms.
  */
 export function wranglerConfigs(
@@ -98,7 +100,7 @@ export function wranglerConfigs(
       return stageConfigs({ topology: stage, folder, entry: STAGE_ENTRY, assets });
     }),
   );
-  const { gateway } = topology;
+  const { gateway, classify } = topology;
   const gatewayOptions = {
     topology: gateway,
     folder: path.join(folders.folder, gateway.name),
@@ -111,5 +113,23 @@ export function wranglerConfigs(
     durable_objects: { bindings: namespaceBindings(gateway) },
     ...gatewayBindings,
   };
-  return [...stages, { scriptName: gateway.name, full, bootstrap: null }];
+  // It reads the same tokenizer as the gateway.
+  const classifyOptions = {
+    topology: classify,
+    folder: path.join(folders.folder, classify.name),
+    entry: CLASSIFY_ENTRY,
+    assets: folders.gatewayAssets,
+  };
+  const classifyConfig = {
+    ...commonConfig(classifyOptions),
+    // Reached through bindings alone.
+    workers_dev: false,
+    preview_urls: false,
+    durable_objects: { bindings: namespaceBindings(classify) },
+  };
+  return [
+    ...stages,
+    { scriptName: classify.name, full: classifyConfig, bootstrap: null },
+    { scriptName: gateway.name, full, bootstrap: null },
+  ];
 }

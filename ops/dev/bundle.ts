@@ -14,14 +14,20 @@ export const KERNELS_MODULE = 'kernels.wasm';
 
 export const GATEWAY_SCRIPT = 'gateway.js';
 export const STAGE_SCRIPT = 'stage.js';
+export const CLASSIFY_SCRIPT = 'classify.js';
 
 /** Source files of the scripts, from the project's folder. */
 export interface EntryPoints {
   readonly gateway: string;
   readonly stage: string;
+  readonly classify: string;
 }
 
-const ENTRY_POINTS: EntryPoints = { gateway: 'worker/index.ts', stage: 'shards/stage-shard.ts' };
+const ENTRY_POINTS: EntryPoints = {
+  gateway: 'worker/index.ts',
+  stage: 'shards/stage-shard.ts',
+  classify: 'worker/platform/classifier-shard.ts',
+};
 
 /** Leaves an import of a `.wasm` file in place: the runtime resolves it to a `WebAssembly.Module`. */
 const wasmModules: Plugin = {
@@ -31,7 +37,7 @@ const wasmModules: Plugin = {
   },
 };
 
-/** Bundles both scripts into `folder`, which is replaced as a whole. */
+/** Bundles the scripts into `folder`, which is replaced as a whole. */
 export async function bundleScripts(
   folder: string,
   kernelsFile: string,

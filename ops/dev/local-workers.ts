@@ -2,12 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import type { MiniflareOptions } from 'miniflare';
 import path from 'node:path';
-import { GATEWAY_SCRIPT, KERNELS_MODULE, STAGE_SCRIPT } from './bundle.ts';
+import { CLASSIFY_SCRIPT, GATEWAY_SCRIPT, KERNELS_MODULE, STAGE_SCRIPT } from './bundle.ts';
 import { COMPATIBILITY_DATE, type ScriptTopology, type Topology } from '../plan/topology.ts';
 
 export type LocalWorker = MiniflareOptions['workers'][number];
 
-/** A script's files: the ES module and, for a stage, the kernels. */
+/** A script's files: the ES module and, for one that computes, the kernels. */
 interface ScriptFiles {
   readonly scripts: string;
   readonly main: string;
@@ -52,8 +52,14 @@ export interface LocalWorkersOptions {
   readonly stageAssets: readonly string[];
 }
 
-/** All workers: the gateway, which is the one that the port leads to, then each replica's stages in order. */
-export async function localWorkers(options: LocalWorkersOptions): Promise<LocalWorker[]> {
+export interface LocalWorkers {
+  /** The gateway, which is the one that the port leads to, and what it works with beside the rings. */
+  readonly services: readonly LocalWorker[];
+  /** Each replica's stages in order. */
+  readonly stages: readonly LocalWorker[];
+}
+
+export async function localWorkers(options: LocalWorkersOptions): Promise<LocalWorkers> {
   const { topology, scripts } = options;
   const kernels = Uint8Array.from(await readFile(path.join(scripts, KERNELS_MODULE)));
   const gateway = localWorker(topology.gateway, {
@@ -71,5 +77,12 @@ export async function localWorkers(options: LocalWorkersOptions): Promise<LocalW
       return localWorker(stage, { scripts, main: STAGE_SCRIPT, kernels, assets });
     }),
   );
-  return Promise.all([gateway, ...stages]);
+  // Its assets are the gateway's: it reads the same tokenizer.
+  const classify = localWorker(topology.classify, {
+    scripts,
+    main: CLASSIFY_SCRIPT,
+    kernels,
+    assets: options.gatewayAssets,
+  });
+  return { services: await Promise.all([gateway, classify]), stages: await Promise.all(stages) };
 }

@@ -12,7 +12,7 @@ import { type Progress, runStep } from '../support/progress.ts';
 import { layOutGatewayModel, layOutStageAssets } from './asset-folders.ts';
 import { bundleScripts, type EntryPoints } from './bundle.ts';
 import { buildGatewayAssets } from './gateway-assets.ts';
-import { type LocalWorker, localWorkers } from './local-workers.ts';
+import { type LocalWorkers, localWorkers } from './local-workers.ts';
 import type { PreparedModel } from './prepare.ts';
 import { waitUntilReady } from './readiness.ts';
 import { groupByProcess, numProcessesOfReplica, type Runtimes, startRuntimes } from './runtimes.ts';
@@ -51,7 +51,7 @@ export interface Platform {
 }
 
 /** Bundles the scripts and lays out the assets; everything that the runtime reads from disk. */
-async function layOut(options: PlatformOptions): Promise<LocalWorker[]> {
+async function layOut(options: PlatformOptions): Promise<LocalWorkers> {
   const { home, prepared, numReplicas, numProcesses } = options;
   const { plan, manifestSha256 } = prepared;
   const planned = platformTopology(plan, {
@@ -86,7 +86,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const { progress } = options;
   const workers = await runStep(progress, 'Scripts and assets', async () => {
     const value = await layOut(options);
-    return { value, outcome: `${value.length} workers` };
+    return { value, outcome: `${value.services.length + value.stages.length} workers` };
   });
   const runtimes = await runStep(progress, 'Workers runtime', async () => {
     const { numProcesses } = options;

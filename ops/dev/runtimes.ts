@@ -8,7 +8,7 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { messageOf, OperatorError, systemCodeOf } from '../support/operator-error.ts';
 import type { HomeLayout } from '../support/home.ts';
-import type { LocalWorker } from './local-workers.ts';
+import type { LocalWorker, LocalWorkers } from './local-workers.ts';
 import { addressInUse, LISTEN_HOST } from './port.ts';
 import { runtimeGuardEnv } from './runtime-guard.ts';
 
@@ -74,12 +74,12 @@ export function numProcessesOfReplica(
   return processOf(stagesPerReplica - 1) - processOf(0) + 1;
 }
 
-/** @param workers the gateway, then the stages in order, replica by replica */
-export function groupByProcess(workers: readonly LocalWorker[], numProcesses: number): LocalWorker[][] {
+/** The services are in the first process, the gateway first of all. */
+export function groupByProcess({ services, stages }: LocalWorkers, numProcesses: number): LocalWorker[][] {
   const groups = Array.from({ length: numProcesses }, (): LocalWorker[] => []);
-  const stageCount = workers.length - 1;
-  for (const [index, worker] of workers.entries()) {
-    groups[index === 0 ? 0 : processOfStage(index - 1, stageCount, numProcesses)]?.push(worker);
+  groups[0]?.push(...services);
+  for (const [index, worker] of stages.entries()) {
+    groups[processOfStage(index, stages.length, numProcesses)]?.push(worker);
   }
   return groups;
 }

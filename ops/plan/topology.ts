@@ -13,6 +13,12 @@ export const COMPATIBILITY_DATE = '2026-11-01';
 
 export const GATEWAY_SCRIPT_NAME = 'lamina-gateway';
 
+/** The script of classifiers: training takes most of an isolate, so it has one of its own. */
+export const CLASSIFY_SCRIPT_NAME = 'lamina-classify';
+
+/** Classes of the classifiers' script, each with the binding by which the gateway reaches them. */
+const CLASSIFY_CLASSES = { CLASSIFIERS: 'ClassifierShard', CLASSIFIER_INDEX: 'ClassifierIndex' } as const;
+
 /** Class of the Durable Object in every stage script. */
 export const STAGE_CLASS = 'StageShard';
 
@@ -42,6 +48,7 @@ export interface ScriptTopology {
 
 export interface Topology {
   readonly gateway: ScriptTopology;
+  readonly classify: ScriptTopology;
   /** For each replica its stages in order; the first is the head. */
   readonly replicas: readonly (readonly ScriptTopology[])[];
   readonly catalog: readonly CatalogEntry[];
@@ -76,6 +83,11 @@ export function platformTopology(plan: Plan, options: TopologyOptions): Topology
   });
   const headBindings = replicas.map((_, replicaIndex) => headBinding(replicaIndex));
   const catalog = publicCatalog(plan, headBindings);
+  const heads = headBindings.map((name, replicaIndex) => ({
+    name,
+    scriptName: stageScriptName(plan.model, replicaIndex, 0),
+    className: STAGE_CLASS,
+  }));
   return {
     gateway: {
       name: GATEWAY_SCRIPT_NAME,
@@ -85,22 +97,25 @@ export function platformTopology(plan: Plan, options: TopologyOptions): Topology
         CORS_ORIGINS: corsOrigins.join(','),
       },
       namespaces: [
-        ...headBindings.map((name, replicaIndex) => ({
-          name,
-          scriptName: stageScriptName(plan.model, replicaIndex, 0),
-          className: STAGE_CLASS,
-        })),
-        ...Object.entries(GATEWAY_CLASSES).map(([name, className]) => ({
-          name,
-          scriptName: GATEWAY_SCRIPT_NAME,
-          className,
-        })),
+        ...heads,
+        ...bindingsOf(GATEWAY_CLASSES, GATEWAY_SCRIPT_NAME),
+        ...bindingsOf(CLASSIFY_CLASSES, CLASSIFY_SCRIPT_NAME),
       ],
       classes: Object.values(GATEWAY_CLASSES),
+    },
+    classify: {
+      name: CLASSIFY_SCRIPT_NAME,
+      variables: { CATALOG: JSON.stringify(catalog) },
+      namespaces: heads,
+      classes: Object.values(CLASSIFY_CLASSES),
     },
     replicas,
     catalog,
   };
+}
+
+function bindingsOf(classes: Readonly<Record<string, string>>, scriptName: string): NamespaceBinding[] {
+  return Object.entries(classes).map(([name, className]) => ({ name, scriptName, className }));
 }
 
 /** The scripts of one ring, in stage order. */

@@ -1,6 +1,6 @@
 /** Stratified folds: each label's examples are spread evenly, and equal texts stay together. */
 import { philox4x32 } from '../sampling/philox.ts';
-import { FOLDS_MAX, VALIDATED_ROWS_MAX } from './limits.ts';
+import { FOLDS_MAX, VALIDATED_LOGITS_MAX, VALIDATED_ROWS_MAX } from './limits.ts';
 import type { Targets } from './targets.ts';
 
 /** Fold of a row that is in every training set and never validated: the only example of its label, or one not drawn. */
@@ -27,7 +27,8 @@ export function assignFolds(targets: Targets, groupOf: Uint32Array): Folds | nul
   const foldOf = new Int8Array(numRows).fill(NOT_VALIDATED);
   const numFolds = Math.min(FOLDS_MAX, numRows);
   const foldOfGroup = new Map<number, number>();
-  const share = Math.min(1, VALIDATED_ROWS_MAX / numRows);
+  const rowsMax = Math.min(VALIDATED_ROWS_MAX, Math.floor(VALIDATED_LOGITS_MAX / targets.numLabels));
+  const share = Math.min(1, rowsMax / numRows);
   let numValidated = 0;
   let nextFold = 0;
   for (const rows of rowsByLabel(targets)) {

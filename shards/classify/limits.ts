@@ -15,6 +15,9 @@ export const FOLDS_MAX = 5;
  */
 export const VALIDATED_ROWS_MAX = 10_000;
 
+/** And their logits, examples times labels, which are kept for calibration: 10 MB. */
+export const VALIDATED_LOGITS_MAX = 2_500_000;
+
 /**
  * Inverse strengths of L2 regularisation that are tried, ascending: each fit starts from the one before. Features have
  * length 1, which is why they are larger than usual. One value is a factor of 4 from the next; accuracy is flat between.

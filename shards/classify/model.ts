@@ -8,6 +8,8 @@ export interface ClassifierModel {
   readonly labels: readonly string[];
   /** Version of the feature recipe: a model is of use with features of this one only. */
   readonly featureRecipe: string;
+  /** Features are parts of this size, each with the same share of the length. */
+  readonly partSize: number;
   /** `[featureSize]`: taken from the features, and what the difference is multiplied with. */
   readonly means: Float32Array;
   readonly scales: Float32Array;
@@ -57,24 +59,29 @@ export function predict(model: ClassifierModel, features: Float32Array): Predict
 
 /** The linear layer, as `f16_f32_standardise` and `f32_f32_f32_gemm` compute it, for one text. */
 export function logitsOf(model: ClassifierModel, features: Float32Array): Float32Array {
-  const { means, scales, weights, intercepts } = model;
+  const { means, weights, intercepts } = model;
   const size = means.length;
   if (features.length !== size) {
     throw new Error(`the classifier takes ${size} features, got ${features.length}: it was trained for another recipe`);
   }
-  const scaled = new Float32Array(size);
-  let squares = 0;
-  for (let at = 0; at < size; at++) {
-    const value = ((features[at] ?? 0) - (means[at] ?? 0)) * (scales[at] ?? 0);
-    scaled[at] = value;
-    squares += value * value;
-  }
-  const factor = squares > 0 ? 1 / Math.sqrt(squares) : 0;
+  const standardised = standardise(model, features);
   return intercepts.map((intercept, label) => {
-    let sum = 0;
+    let sum = intercept;
     for (let at = 0, from = label * size; at < size; at++, from++) {
-      sum += (weights[from] ?? 0) * (scaled[at] ?? 0);
+      sum += (weights[from] ?? 0) * (standardised[at] ?? 0);
     }
-    return intercept + sum * factor;
+    return sum;
   });
+}
+
+function standardise({ means, scales, partSize }: ClassifierModel, features: Float32Array): Float32Array {
+  const standardised = features.map((value, at) => (value - (means[at] ?? 0)) * (scales[at] ?? 0));
+  const numParts = features.length / partSize;
+  for (let start = 0; start < features.length; start += partSize) {
+    const part = standardised.subarray(start, start + partSize);
+    const squares = part.reduce((sum, value) => sum + value * value, 0);
+    const factor = squares > 0 ? 1 / Math.sqrt(squares * numParts) : 0;
+    part.forEach((value, at) => (part[at] = value * factor));
+  }
+  return standardised;
 }

@@ -10,8 +10,8 @@ import type { ClassifierKind } from './targets.ts';
 /** Quantiles of the scores of texts in scope that are kept; finer ones than half a percent say nothing. */
 export const NUM_QUANTILES = 201;
 
-/** A text is called out of scope when fewer than this share of texts in scope look as foreign as it does. */
-export const IN_SCOPE_REFUSED_SHARE = 0.05;
+/** A text is called out of scope when this share of texts in scope look less foreign: 5 % of those are refused, too. */
+export const OUT_OF_SCOPE_THRESHOLD = 0.95;
 
 export interface OutOfScopeScale {
   /** Texts in scope that were measured. */

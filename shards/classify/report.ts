@@ -1,6 +1,7 @@
 /** What a training tells about its model: everything in it was measured on examples that the measured model had not seen. */
 import type { Calibration } from './calibration.ts';
 import type { Candidate, CrossValidation } from './cross-validate.ts';
+import { OUT_OF_SCOPE_THRESHOLD } from './out-of-scope.ts';
 import { scoreAnswers } from './scores.ts';
 import type { ClassifierKind, Targets } from './targets.ts';
 
@@ -33,9 +34,11 @@ export interface TrainingReport {
   readonly featureRecipe: string;
   readonly featureSize: number;
   readonly numExamples: number;
-  /** Inverse strength of L2 regularisation. */
-  readonly c: number;
+  /** Inverse strength of L2 regularisation; null of a model that was imported. */
+  readonly c: number | null;
   readonly labels: readonly LabelReport[];
+  /** See `ClassifierModel`. */
+  readonly outOfScopeThreshold: number;
   /** Null when no label has two different texts: C is the default then, and probabilities are not calibrated. */
   readonly validation: ValidationReport | null;
 }
@@ -65,7 +68,14 @@ export function describeTraining(input: ReportInput): TrainingReport {
       f1: isValidated ? score.f1 : null,
     };
   });
-  const common = { kind: targets.kind, featureRecipe, featureSize, numExamples: targets.numRows, c };
+  const common = {
+    kind: targets.kind,
+    featureRecipe,
+    featureSize,
+    numExamples: targets.numRows,
+    c,
+    outOfScopeThreshold: OUT_OF_SCOPE_THRESHOLD,
+  };
   if (validation === null || calibration === null || scores === null) {
     return { ...common, labels: labelReports, validation: null };
   }

@@ -8,7 +8,7 @@ import { BATCH_ROWS_MAX, C_DEFAULT } from './limits.ts';
 import { minimise, type Tolerance } from './minimise.ts';
 import type { ClassifierModel } from './model.ts';
 import { evaluate } from './objective.ts';
-import { IN_SCOPE_REFUSED_SHARE, measureScope, type OutOfScopeScale } from './out-of-scope.ts';
+import { measureScope, OUT_OF_SCOPE_THRESHOLD, type OutOfScopeScale } from './out-of-scope.ts';
 import { describeTraining, type TrainingReport } from './report.ts';
 import { measureFeatures, type TrainingRows, type Work } from './training-rows.ts';
 
@@ -44,7 +44,8 @@ const TEMPERATURE_DEFAULT = 1;
  */
 export function* train(options: TrainingOptions): Work<Trained> {
   const { kernels, source, labels, checkpoints } = options;
-  const shape = { numLabels: labels.length, featureSize: source.featureSize, batchRowsMax: BATCH_ROWS_MAX };
+  const { featureSize, partSize } = source;
+  const shape = { numLabels: labels.length, featureSize, partSize, batchRowsMax: BATCH_ROWS_MAX };
   const workspace = new LinearWorkspace(kernels, shape);
   yield* measureFeatures(workspace, source, decodeTable());
   const folds = assignFolds(source.targets, options.groupOf);
@@ -109,13 +110,14 @@ function toModel(
     kind: source.targets.kind,
     labels,
     featureRecipe,
+    partSize: shape.partSize,
     means: means.slice(),
     scales: scales.slice(),
     weights: kept,
     intercepts: Float32Array.from(labels, (_, label) => weights[label * cols + featureSize] ?? 0),
     temperature: calibration?.temperature ?? TEMPERATURE_DEFAULT,
     outOfScope,
-    outOfScopeThreshold: 1 - IN_SCOPE_REFUSED_SHARE,
+    outOfScopeThreshold: OUT_OF_SCOPE_THRESHOLD,
   };
 }
 

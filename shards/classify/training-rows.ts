@@ -5,6 +5,8 @@ import type { Targets } from './targets.ts';
 
 export interface TrainingRows {
   readonly featureSize: number;
+  /** Size of a part of the features: see `LinearShape`. */
+  readonly partSize: number;
   readonly targets: Targets;
   /** Writes the features of `row`, bits of f16 `[featureSize]`, at the beginning of `into`. */
   readFeatures(row: number, into: Uint16Array): void;

@@ -25,7 +25,7 @@ const INPUTS_BYTES = 32 * 1024 * 1024;
 const [ROWS, COLS] = [1536, 576];
 const NUM_TOKENS = [1, 2, 3, 4, 6, 8, 16, 64];
 /** A classifier: labels, features of a text and texts in a batch, as they are trained. */
-const [NUM_LABELS, FEATURE_SIZE, BATCH_ROWS] = [150, 2304, 64];
+const [NUM_LABELS, FEATURE_SIZE, PART_SIZE, BATCH_ROWS] = [150, 2304, 576, 64];
 const ATTENTION_LENGTHS = [128, 1024, 8192];
 
 /** One thing to time. It is valid until the next one is taken: they share their memory. */
@@ -145,7 +145,7 @@ function* vectorCases({ kernels, memory, inputs }: Bench): Generator<KernelCase>
 }
 
 function* linearCases(module: WebAssembly.Module): Generator<KernelCase> {
-  const shape = { numLabels: NUM_LABELS, featureSize: FEATURE_SIZE, batchRowsMax: BATCH_ROWS };
+  const shape = { numLabels: NUM_LABELS, featureSize: FEATURE_SIZE, partSize: PART_SIZE, batchRowsMax: BATCH_ROWS };
   const workspace = new LinearWorkspace(module, shape);
   const random = new Random(SEED);
   workspace.scales.fill(1);

@@ -31,7 +31,8 @@ type Standardise = (
   means: number,
   scales: number,
   numRows: number,
-  size: number,
+  numParts: number,
+  partSize: number,
   cols: number,
 ) => void;
 type Elementwise = (target: number, other: number, size: number) => void;

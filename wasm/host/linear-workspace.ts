@@ -8,7 +8,7 @@ import { WASM_PAGE_BYTES } from './arena.ts';
 import { instantiateKernels, type Kernels } from './kernels.ts';
 
 /** Features that a vector of the standardising kernel takes. */
-const FEATURE_SIZE_MULTIPLE = 4;
+const PART_SIZE_MULTIPLE = 4;
 /** Columns that the kernels take at a time: the features, the intercept's 1, and zeros up to a multiple of this. */
 const COLS_MULTIPLE = 8;
 const ALIGNMENT_BYTES = 64;
@@ -16,6 +16,8 @@ const ALIGNMENT_BYTES = 64;
 export interface LinearShape {
   readonly numLabels: number;
   readonly featureSize: number;
+  /** Features are parts of this size, each with the same share of a row's length. */
+  readonly partSize: number;
   /** Most examples in a batch. */
   readonly batchRowsMax: number;
 }
@@ -40,11 +42,13 @@ export class LinearWorkspace {
 
   /** @param module the compiled `kernels.wasm` */
   constructor(module: WebAssembly.Module, shape: LinearShape) {
-    const { numLabels, featureSize, batchRowsMax } = shape;
+    const { numLabels, featureSize, partSize, batchRowsMax } = shape;
     assertPositive('numLabels', numLabels);
     assertPositive('batchRowsMax', batchRowsMax);
     assertPositive('featureSize', featureSize);
-    assert(featureSize % FEATURE_SIZE_MULTIPLE === 0, `featureSize ${featureSize} is no multiple of 4`);
+    assertPositive('partSize', partSize);
+    assert(partSize % PART_SIZE_MULTIPLE === 0, `partSize ${partSize} is no multiple of ${PART_SIZE_MULTIPLE}`);
+    assert(featureSize % partSize === 0, `featureSize ${featureSize} is no multiple of partSize ${partSize}`);
     this.shape = shape;
     this.cols = Math.ceil((featureSize + 1) / COLS_MULTIPLE) * COLS_MULTIPLE;
     const sizes = [
@@ -91,7 +95,8 @@ export class LinearWorkspace {
       this.means.byteOffset,
       this.scales.byteOffset,
       numRows,
-      this.shape.featureSize,
+      this.shape.featureSize / this.shape.partSize,
+      this.shape.partSize,
       this.cols,
     );
   }

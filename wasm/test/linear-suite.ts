@@ -106,14 +106,17 @@ function outerSuite(module: WebAssembly.Module, cases: Cases): void {
 }
 
 function standardiseSuite(module: WebAssembly.Module): void {
-  it.each([4, 8, 20, 64, 100])('f16_f32_standardise of %i features', (size) => {
+  const shapes = [4, 8, 20, 64, 100].flatMap((partSize) => [1, 3].map((numParts) => ({ numParts, partSize })));
+  it.each(shapes)('f16_f32_standardise of $numParts parts of $partSize features', ({ numParts, partSize }) => {
+    const size = numParts * partSize;
     const random = new Random(SEED + size);
     const [numRows, cols] = [5, Math.ceil((size + 1) / 8) * 8];
     const features = Uint16Array.from({ length: numRows * size }, () => f32ToF16(random.normal() * 3));
     const [means, scales] = [randomFloats(size, random), randomFloats(size, random)];
-    // The last row equals the means, so it has no length.
+    // The first part of the last row equals the means, so it has no length.
     means.forEach((mean, col) => (means[col] = f16ToF32(f32ToF16(mean))));
-    means.forEach((mean, col) => (features[(numRows - 1) * size + col] = f32ToF16(mean)));
+    const lastRow = features.subarray((numRows - 1) * size);
+    means.subarray(0, partSize).forEach((mean, col) => (lastRow[col] = f32ToF16(mean)));
     const bench = new KernelBench(module);
     const inputs = [bench.input(features), bench.input(means), bench.input(scales)] as const;
     const [from, minus, times] = inputs.map(({ address }) => address);
@@ -121,27 +124,31 @@ function standardiseSuite(module: WebAssembly.Module): void {
       bench,
       'f16_f32_standardise',
       numRows * cols * F32_BYTES,
-      (kernel, to) => kernel(to, from ?? 0, minus ?? 0, times ?? 0, numRows, size, cols),
+      (kernel, to) => kernel(to, from ?? 0, minus ?? 0, times ?? 0, numRows, numParts, partSize, cols),
       'standardise',
     );
-    const expected = Array.from({ length: numRows }, (_, row) => {
-      const scaled = Array.from({ length: size }, (__, col) => {
-        const value = f16ToF32(features[row * size + col] ?? 0);
-        return (value - (means[col] ?? 0)) * (scales[col] ?? 0);
+    const partAt = (row: number, part: number): number[] => {
+      const scaled = Array.from({ length: partSize }, (_, col) => {
+        const at = part * partSize + col;
+        return (f16ToF32(features[row * size + at] ?? 0) - (means[at] ?? 0)) * (scales[at] ?? 0);
       });
-      const length = Math.hypot(...scaled);
-      const tail = Array.from({ length: cols - size - 1 }, () => 0);
-      return [...scaled.map((value) => (length === 0 ? 0 : value / length)), 1, ...tail];
-    }).flat();
+      const length = Math.hypot(...scaled) * Math.sqrt(numParts);
+      return scaled.map((value) => (length === 0 ? 0 : value / length));
+    };
+    const tail = [1, ...Array.from({ length: cols - size - 1 }, () => 0)];
+    const expected = Array.from({ length: numRows }, (_, row) => [
+      ...Array.from({ length: numParts }, (__, part) => partAt(row, part)).flat(),
+      ...tail,
+    ]).flat();
     // The difference, the product, its square and the sum of squares, the root, the quotient, the last product. What
     // cancels in the difference is exact: both are f16 or near one another.
-    expectClose(bench.floats(output), expected, () => (size / 4 + 12) * F32_EPSILON, 'standardise');
+    expectClose(bench.floats(output), expected, () => (partSize / 4 + 12) * F32_EPSILON, 'standardise');
   });
 }
 
 function workspaceSuite(module: WebAssembly.Module): void {
   describe('LinearWorkspace', () => {
-    const shape = { numLabels: 3, featureSize: 8, batchRowsMax: 4 };
+    const shape = { numLabels: 3, featureSize: 8, partSize: 8, batchRowsMax: 4 };
 
     it('computes logits and adds gradients of a batch, with an intercept', () => {
       const workspace = new LinearWorkspace(module, shape);
@@ -167,7 +174,8 @@ function workspaceSuite(module: WebAssembly.Module): void {
       expect(() => workspace.standardise(4)).not.toThrow();
       expect(() => workspace.standardise(5)).toThrow('5 rows in a batch of at most 4');
       expect(() => workspace.computeLogits(0)).toThrow('0 rows');
-      expect(() => new LinearWorkspace(module, { ...shape, featureSize: 6 })).toThrow('no multiple of 4');
+      expect(() => new LinearWorkspace(module, { ...shape, partSize: 2 })).toThrow('no multiple of 4');
+      expect(() => new LinearWorkspace(module, { ...shape, featureSize: 12 })).toThrow('no multiple of partSize 8');
       expect(() => new LinearWorkspace(module, { ...shape, numLabels: 0 })).toThrow('numLabels');
     });
   });

@@ -1,6 +1,8 @@
 /** The bindings and variables of the gateway's Worker, checked once per isolate. */
 import type { Environment } from '../auth/keyring.ts';
 import type { PrefixShard } from './prefix-shard.ts';
+import type { ClassifierClient, ClassifierIndexClient } from '../classify/classifier.ts';
+import type { ObjectNamespace } from './classifier-stubs.ts';
 import type { RunShardObject } from './run-shard.ts';
 import { isRingEntry, parseCatalog, type Catalog } from '../routing/catalog.ts';
 
@@ -20,6 +22,9 @@ export interface GatewayBindings {
   readonly RUNS: DurableObjectNamespace<RunShardObject>;
   /** Namespace of the objects that keep prefixes: `PrefixShard` of this script. */
   readonly PREFIXES: DurableObjectNamespace<PrefixShard>;
+  /** Namespaces of the classifiers' objects, in the script `lamina-classify`. */
+  readonly CLASSIFIERS: ObjectNamespace<ClassifierClient>;
+  readonly CLASSIFIER_INDEX: ObjectNamespace<ClassifierIndexClient>;
   /** Namespaces of head shards, under the names that the catalog gives. */
   readonly [headBinding: string]: unknown;
 }

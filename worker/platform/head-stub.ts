@@ -1,18 +1,21 @@
 /** The head shard behind its Durable Object stub. */
 import type { ReplicaHead } from '../../shards/client/replica-head.ts';
+import type { FeatureHead } from '../../shards/features/feature-protocol.ts';
 
 /** Name of a replica's objects, the same in each of its scripts. */
 const replicaName = (replicaIndex: number): string => `replica-${replicaIndex}`;
 
+type HeadStub = ReplicaHead & FeatureHead;
+
 /** What the stub of a `StageShard` offers. The gateway's Worker does not import the class: it lives in another script. */
 interface HeadNamespace {
-  getByName(name: string): ReplicaHead;
+  getByName(name: string): HeadStub;
 }
 
 /** @param binding the Durable Object namespace of the head shard's class in the replica's script. */
-export function headStub(binding: unknown, replicaIndex: number): ReplicaHead {
+export function headStub(binding: unknown, replicaIndex: number): HeadStub {
   // A stub is of no use after an exception: each call takes a new one, which costs nothing.
-  const stub = (): ReplicaHead => (binding as HeadNamespace).getByName(replicaName(replicaIndex));
+  const stub = (): HeadStub => (binding as HeadNamespace).getByName(replicaName(replicaIndex));
   return {
     generate: (request) => stub().generate(request),
     stats: () => stub().stats(),
@@ -21,5 +24,6 @@ export function headStub(binding: unknown, replicaIndex: number): ReplicaHead {
     deleteTenant: (cacheSalt) => stub().deleteTenant(cacheSalt),
     drain: () => stub().drain(),
     resume: () => stub().resume(),
+    extractFeatures: (request) => stub().extractFeatures(request),
   };
 }

@@ -1,6 +1,7 @@
 /** SQLite of one Durable Object, as far as the gateway's objects use it: theirs when deployed, Node's own in a test. */
 
-export type SqlValue = string | number | null;
+/** Bytes are `Uint8Array`s both ways. */
+export type SqlValue = string | number | null | Uint8Array<ArrayBuffer>;
 export type SqlRow = Readonly<Record<string, SqlValue>>;
 
 export interface SqlDatabase {

@@ -50,7 +50,13 @@ describe('stages over processes', () => {
   });
 
   it('run the gateway beside the head', () => {
-    const workers = ['gateway', 's0', 's1'] as unknown as LocalWorker[];
-    expect(groupByProcess(workers, 2)).toEqual([['gateway', 's0'], ['s1']]);
+    const [services, stages] = [
+      ['gateway', 'classify'],
+      ['s0', 's1'],
+    ] as unknown as LocalWorker[][];
+    expect(groupByProcess({ services: services ?? [], stages: stages ?? [] }, 2)).toEqual([
+      ['gateway', 'classify', 's0'],
+      ['s1'],
+    ]);
   });
 });

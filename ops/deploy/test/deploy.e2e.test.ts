@@ -53,6 +53,7 @@ describe('writeDeployment', () => {
       'lamina-tiny-s0',
       'lamina-tiny-s1',
       'lamina-tiny-s2',
+      'lamina-classify',
       'lamina-gateway',
     ]);
   });
@@ -75,8 +76,11 @@ describe('writeDeployment', () => {
         other('HEAD_0', 0),
         { name: 'RUNS', class_name: 'RunShard' },
         { name: 'PREFIXES', class_name: 'PrefixShard' },
+        { name: 'CLASSIFIERS', class_name: 'ClassifierShard', script_name: 'lamina-classify' },
+        { name: 'CLASSIFIER_INDEX', class_name: 'ClassifierIndex', script_name: 'lamina-classify' },
       ],
     });
+    expect(await bound('lamina-classify')).toEqual({ bindings: [other('HEAD_0', 0)] });
     expect(await bound('lamina-tiny-s2', 'bootstrap.json')).toEqual({ bindings: [shard] });
   });
 
@@ -113,7 +117,13 @@ describe('several replicas', () => {
     const corsOrigins = ['https://app.example.com'];
     const written = await writeDeployment(folderOfTwo, prepared, { numReplicas: 2, corsOrigins });
     const names = written.map(({ scriptName }) => scriptName);
-    expect(names.slice(3)).toEqual(['lamina-tiny-r1-s0', 'lamina-tiny-r1-s1', 'lamina-tiny-r1-s2', 'lamina-gateway']);
+    expect(names.slice(3)).toEqual([
+      'lamina-tiny-r1-s0',
+      'lamina-tiny-r1-s1',
+      'lamina-tiny-r1-s2',
+      'lamina-classify',
+      'lamina-gateway',
+    ]);
     const config = async (script: string) =>
       JSON.parse(await readFile(path.join(folderOfTwo, script, 'wrangler.json'), 'utf8')) as Record<string, never>;
     expect((await config('lamina-tiny-r1-s1'))['assets']).toEqual((await config('lamina-tiny-s1'))['assets']);
@@ -125,6 +135,8 @@ describe('several replicas', () => {
           { script_name: 'lamina-tiny-r1-s0' },
           { name: 'RUNS' },
           { name: 'PREFIXES' },
+          { name: 'CLASSIFIERS' },
+          { name: 'CLASSIFIER_INDEX' },
         ],
       },
     });
@@ -139,7 +151,7 @@ describe('dryRun', () => {
       step: (label) => ({ ...silentProgress.step(label), done: (outcome) => void outcomes.push(outcome) }),
     };
     await dryRun({ folder: deployment, scripts, env: process.env, progress });
-    expect(outcomes).toHaveLength(4);
+    expect(outcomes).toHaveLength(5);
     expect(outcomes.every((outcome) => /^[\d.]+ KiB \/ gzip: /.test(outcome))).toBe(true);
   });
 

@@ -16,6 +16,7 @@ import type { ObjectName } from '../runtimes.ts';
 const ENTRY_POINTS = {
   gateway: 'worker/test/workerd/abortable-gateway.ts',
   stage: 'shards/test/workerd/abortable-stage.ts',
+  classify: 'worker/platform/classifier-shard.ts',
 };
 
 let testHome: TestHome;

@@ -90,7 +90,7 @@ describe('evaluate', () => {
       kind === 'multi' && row % 4 === 0 ? [label, (label + 1) % 3] : [label],
     );
     const source = rowsOf(set.features, 12, new Targets(kind, 3, labels));
-    const workspace = new LinearWorkspace(kernels, { numLabels: 3, featureSize: 12, batchRowsMax: 64 });
+    const workspace = new LinearWorkspace(kernels, { numLabels: 3, featureSize: 12, partSize: 12, batchRowsMax: 64 });
     workspace.scales.fill(0.7);
     const random = new Random(8);
     workspace.weights.forEach((_, at) => (workspace.weights[at] = random.normal()));

@@ -40,6 +40,7 @@ export function synthetic(options: SyntheticOptions, draw = 0): Synthetic {
 export function rowsOf(features: Uint16Array, featureSize: number, targets: Targets): TrainingRows {
   return {
     featureSize,
+    partSize: featureSize,
     targets,
     readFeatures: (row, into) => into.set(features.subarray(row * featureSize, (row + 1) * featureSize)),
   };

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Random } from '../../../wasm/test/random.ts';
 import { calibrate, fitTemperature } from '../calibration.ts';
 import { assignFolds, NOT_VALIDATED, trainingRowsOf, validatedRowsOf, type Folds } from '../folds.ts';
-import { CONFUSIONS_MAX, FOLDS_MAX, VALIDATED_ROWS_MAX } from '../limits.ts';
+import { CONFUSIONS_MAX, FOLDS_MAX, VALIDATED_LOGITS_MAX, VALIDATED_ROWS_MAX } from '../limits.ts';
 import { OutOfFold } from '../out-of-fold.ts';
 import { inScopeScore, measureScope, NUM_QUANTILES, outOfScopeOf } from '../out-of-scope.ts';
 import { scoreAnswers } from '../scores.ts';
@@ -76,6 +76,22 @@ describe('assignFolds', () => {
       0;
     expect(drawn(VALIDATED_ROWS_MAX)).toBe(VALIDATED_ROWS_MAX);
     expect(drawn(VALIDATED_ROWS_MAX + 2000)).toBe(VALIDATED_ROWS_MAX);
+  });
+
+  it('draws fewer where many labels make the logits large', () => {
+    const drawn = (numRows: number): number => {
+      const targets = singleTargets(
+        Array.from({ length: numRows }, (_, row) => row % 500),
+        500,
+      );
+      const folds = assignFolds(
+        targets,
+        Uint32Array.from({ length: numRows }, (_, row) => row),
+      );
+      return folds?.isDrawn.reduce((sum, value) => sum + value, 0) ?? 0;
+    };
+    expect(drawn(VALIDATED_LOGITS_MAX / 500)).toBe(VALIDATED_LOGITS_MAX / 500);
+    expect(drawn(VALIDATED_LOGITS_MAX / 500 + 500)).toBe(VALIDATED_LOGITS_MAX / 500);
   });
 });
 

@@ -17,7 +17,7 @@ export async function readBody(request: Request, limits: GatewayLimits): Promise
   return body.value;
 }
 
-function bodyError(error: BodyError): ApiError {
+export function bodyError(error: BodyError): ApiError {
   if (error.reason === 'too_large') {
     return badRequest(`The body is larger than ${error.bytesMax} bytes. Send less.`, null, 'body_too_large', 413);
   }

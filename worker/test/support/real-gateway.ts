@@ -71,6 +71,15 @@ export function gatewayDeps(
     prefixes: () => {
       throw new Error('this test keeps no prefixes: see prefixes.test.ts');
     },
+    featureHeads: () => [],
+    classifiers: {
+      classifier: () => {
+        throw new Error('this test has no classifiers: see local-classifiers.ts');
+      },
+      index: () => {
+        throw new Error('this test has no classifiers: see local-classifiers.ts');
+      },
+    },
     metering: { record: (record) => void records.push(record) },
     reportError: (_requestId, thrown) => void errors.push(thrown),
   };

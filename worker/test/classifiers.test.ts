@@ -1,0 +1,432 @@
+/** Classifiers over HTTP: made from every form of upload, trained in slices, and found again after a crash. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { removeTenantClassifiers } from '../classify/classifier.ts';
+import { classifyTexts, type Classified } from '../classify/classify-texts.ts';
+import { createGateway, createRouteDeps } from '../gateway.ts';
+import type { Tenant } from '../auth/keyring.ts';
+import { LocalClassifiers, type LocalClassifiersOptions } from './support/local-classifiers.ts';
+import { startRealGateway, type TestGateway } from './support/real-gateway.ts';
+
+let real: TestGateway;
+beforeAll(async () => {
+  real = await startRealGateway();
+});
+afterAll(() => real.close());
+
+const SUBJECTS = ['the card', 'my order', 'this bill', 'the parcel', 'our flight', 'a room', 'the shoes', 'her phone'];
+const PATTERNS: Readonly<Record<string, (subject: string) => string>> = {
+  cancel: (subject) => `please cancel ${subject} zzz`,
+  refund: (subject) => `i want my money back for ${subject} qqq`,
+  where: (subject) => `where is ${subject} www`,
+};
+
+interface WireExample {
+  readonly text: string;
+  readonly label: string;
+}
+
+const EXAMPLES: readonly WireExample[] = Object.entries(PATTERNS).flatMap(([label, pattern]) =>
+  SUBJECTS.map((subject) => ({ text: pattern(subject), label })),
+);
+
+interface ClassifierBody {
+  readonly id: string;
+  readonly status: string;
+  readonly version: number | null;
+  readonly num_examples: number;
+  readonly versions: readonly { readonly version: number; readonly accuracy: number | null }[];
+  readonly progress: { readonly phase: string; readonly fraction: number; readonly num_features: number } | null;
+  readonly error: string | null;
+}
+
+function gateway(options: LocalClassifiersOptions = {}) {
+  const classifiers = new LocalClassifiers(real.deps, options);
+  const routeDeps = createRouteDeps(classifiers.deps);
+  const app = createGateway(classifiers.deps, routeDeps);
+  const request = (path: string, init: RequestInit = {}, key = 'sk-local') =>
+    app.request(path, {
+      ...init,
+      headers: { authorization: `Bearer ${key}`, ...(init.headers as Record<string, string>) },
+    });
+  const send = (path: string, contentType: string, body: string | FormData, key = 'sk-local') =>
+    request(
+      path,
+      { method: 'POST', body, ...(contentType === '' ? {} : { headers: { 'content-type': contentType } }) },
+      key,
+    );
+  const json = (path: string, body: unknown) => send(path, 'application/json', JSON.stringify(body));
+  const get = async (id: string): Promise<ClassifierBody> =>
+    (await (await request(`/v1/classifiers/${id}`)).json()) as ClassifierBody;
+  const create = async (examples: readonly unknown[] = EXAMPLES, more: object = {}): Promise<ClassifierBody> => {
+    const response = await json('/v1/classifiers', { name: 'support', examples, ...more });
+    expect(response.status).toBe(202);
+    return (await response.json()) as ClassifierBody;
+  };
+  const tenantOf = (): string => [...classifiers.objects.keys()][0]?.split('/')[0] ?? '';
+  const classify = async (id: string, texts: readonly string[], version: number | null = null): Promise<Classified> => {
+    const named = { tenant: tenantOf() as Tenant, id, version };
+    const result = await classifyTexts(routeDeps.classify, named, texts, new AbortController().signal);
+    if (!result.ok) {
+      throw new Error(result.error.reason);
+    }
+    return result.value;
+  };
+  const answers = async (id: string, texts: readonly string[], version: number | null = null): Promise<string[]> => {
+    const { labels, predictions } = await classify(id, texts, version);
+    return predictions.map(({ bestIndex }) => labels[bestIndex] ?? '');
+  };
+  return { classifiers, routeDeps, request, send, json, get, create, classify, answers, tenantOf };
+}
+
+const UNSEEN = ['please cancel the boat zzz', 'i want my money back for the boat qqq', 'where is the boat www'];
+const UNSEEN_LABELS = ['cancel', 'refund', 'where'];
+
+describe('POST /v1/classifiers', () => {
+  it('answers at once, and is trained when its alarms have fired', async () => {
+    const { create, get, classifiers, answers, request } = gateway();
+    const made = await create();
+    expect(made).toMatchObject({
+      object: 'classifier',
+      name: 'support',
+      status: 'training',
+      version: null,
+      num_examples: 24,
+    });
+    expect(made.id).toMatch(/^clf_/);
+    expect(made.progress).toMatchObject({ phase: 'features', fraction: 0, num_features: 0 });
+    expect(classifiers.head.numTexts).toBe(0);
+    await classifiers.settle();
+    expect(await get(made.id)).toMatchObject({ status: 'ready', version: 1, progress: null, error: null });
+    expect(await answers(made.id, UNSEEN)).toEqual(UNSEEN_LABELS);
+    const report = await request(`/v1/classifiers/${made.id}/report`);
+    expect(await report.json()).toMatchObject({
+      object: 'classifier.report',
+      version: 1,
+      num_examples: 24,
+      num_validated: 24,
+      out_of_scope_threshold: 0.95,
+      labels: [
+        { label: 'cancel', num_examples: 8 },
+        { label: 'refund', num_examples: 8 },
+        { label: 'where', num_examples: 8 },
+      ],
+      data: { num_duplicates: 0, num_contradictions: 0, singletons: [] },
+      notes: [],
+    });
+  });
+
+  it.each([
+    ['text/csv', '?name=csv', `text,label\n${EXAMPLES.map(({ text, label }) => `"${text}",${label}`).join('\r\n')}\n`],
+    [
+      'text/csv; charset=utf-8',
+      '?text_column=utterance&label_column=intent',
+      `\uFEFFid,utterance,intent\n${EXAMPLES.map(({ text, label }, id) => `${id},${text},${label}`).join('\n')}`,
+    ],
+    ['application/jsonl', '', EXAMPLES.map((example) => JSON.stringify(example)).join('\n')],
+    [
+      'application/x-ndjson',
+      '',
+      `${EXAMPLES.map(({ text, label }) => JSON.stringify({ text, labels: [label] })).join('\n\n')}\n`,
+    ],
+  ])('takes %s%s', async (contentType, query, body) => {
+    const { send, classifiers, answers } = gateway();
+    const response = await send(`/v1/classifiers${query}`, contentType, body);
+    expect(response.status).toBe(202);
+    const { id, num_examples } = (await response.json()) as ClassifierBody;
+    expect(num_examples).toBe(24);
+    await classifiers.settle();
+    expect(await answers(id, UNSEEN)).toEqual(UNSEEN_LABELS);
+  });
+
+  it('takes a form with a file', async () => {
+    const { send, classifiers, get } = gateway();
+    const form = new FormData();
+    form.set('name', 'from a form');
+    form.set('file', new File([`text,label\n"a, b",x\n"say ""hi""\nthere",y\n`], 'examples.csv'));
+    const response = await send('/v1/classifiers', '', form);
+    expect(response.status).toBe(202);
+    const { id } = (await response.json()) as ClassifierBody;
+    await classifiers.settle();
+    expect(await get(id)).toMatchObject({ name: 'from a form', status: 'ready', num_examples: 2 });
+  });
+
+  it('learns several labels to a text when asked to', async () => {
+    const { create, classifiers, classify } = gateway();
+    const both = (a: string, b: string) => `${PATTERNS[a]?.('it')} and ${PATTERNS[b]?.('it')}`;
+    const examples = [
+      ...EXAMPLES.map(({ text, label }) => ({ text, labels: [label] })),
+      ...['cancel', 'refund', 'where'].map((a, i, all) => ({
+        text: both(a, all[(i + 1) % 3] ?? ''),
+        labels: [a, all[(i + 1) % 3]],
+      })),
+      { text: 'good morning to you all', labels: [] },
+    ];
+    const { id } = await create(examples, { options: { multi_label: true } });
+    await classifiers.settle();
+    const { predictions, labels, kind } = await classify(id, [UNSEEN[0] ?? '']);
+    expect(kind).toBe('multi');
+    const probabilities = predictions[0]?.probabilities ?? [];
+    expect(labels.filter((_, index) => (probabilities[index] ?? 0) > 0.5)).toEqual(['cancel']);
+  });
+
+  it('reports what is odd about the examples and learns from them all the same', async () => {
+    const { create, classifiers, request } = gateway();
+    const examples = [
+      ...EXAMPLES,
+      EXAMPLES[0],
+      EXAMPLES[0],
+      { text: EXAMPLES[1]?.text, label: 'refund' },
+      { text: 'hello there', label: 'greeting' },
+    ];
+    const { id } = await create(examples);
+    await classifiers.settle();
+    const report = (await (await request(`/v1/classifiers/${id}/report`)).json()) as { notes: string[]; data: object };
+    expect(report.data).toEqual({
+      num_duplicates: 2,
+      num_contradictions: 1,
+      contradictions: [{ text: EXAMPLES[1]?.text, labels: ['cancel', 'refund'] }],
+      singletons: ['greeting'],
+    });
+    expect(report.notes).toHaveLength(3);
+  });
+
+  it('trains on one example for each label, and says that nothing was validated', async () => {
+    const { create, classifiers, request, answers } = gateway();
+    const { id } = await create(EXAMPLES.filter((_, index) => index % SUBJECTS.length === 0));
+    await classifiers.settle();
+    const report = (await (await request(`/v1/classifiers/${id}/report`)).json()) as { notes: string[] };
+    expect(report).toMatchObject({ accuracy: null, calibration: null, out_of_scope_threshold: null });
+    expect(report.notes[0]).toContain('not calibrated');
+    expect(await answers(id, UNSEEN)).toEqual(UNSEEN_LABELS);
+  });
+});
+
+describe('a crash', () => {
+  it('in a training loses nothing, and the result is the same', async () => {
+    // So small that every slice is a call for features, or a bit of a fold.
+    const pace = { featureTextsMax: 5, featureCallsMax: 1, turnMultiplyAdds: 1e5, sliceMultiplyAdds: 3e6 };
+    const whole = gateway({ pace });
+    const { id: first } = await whole.create();
+    await whole.classifiers.settle();
+    const expected = await whole.classify(first, UNSEEN);
+
+    const cut = gateway({ pace });
+    const { id } = await cut.create();
+    let numAlarms = 0;
+    while ((await cut.classifiers.fireAlarms()) > 0) {
+      numAlarms += 1;
+      cut.classifiers.crash();
+      const { status, progress, num_examples } = await cut.get(id);
+      expect({ status, num_examples }).toEqual({ status: status === 'ready' ? 'ready' : 'training', num_examples: 24 });
+      expect(progress?.num_features ?? 24).toBeLessThanOrEqual(24);
+      // A life that always ends before a fold does would never get on: here it has time for one.
+      if (numAlarms > 6) {
+        break;
+      }
+    }
+    expect(numAlarms).toBeGreaterThan(5);
+    expect(cut.classifiers.head.numTexts).toBe(24);
+    await cut.classifiers.settle();
+    expect(await cut.get(id)).toMatchObject({ status: 'ready', version: 1 });
+    const { predictions } = await cut.classify(id, UNSEEN);
+    expect(predictions).toEqual(expected.predictions);
+    expect(cut.classifiers.errors).toEqual([]);
+  });
+
+  it('in an upload leaves nothing of it, and the classifier as it was', async () => {
+    const { create, classifiers, json, get, tenantOf } = gateway();
+    const { id } = await create();
+    await classifiers.settle();
+    const client = classifiers.classifier(tenantOf(), id);
+    await client.addExamples('upload that is cut', [{ text: 'lost', labels: ['where'] }]);
+    classifiers.crash();
+    const refused = await json(`/v1/classifiers/${id}/examples`, { examples: [{ text: 'new', label: 'where' }] });
+    expect(refused.status).toBe(409);
+    classifiers.nowMs += classifiers.limits.uploadStaleMs;
+    await classifiers.settle();
+    expect((await json(`/v1/classifiers/${id}/examples`, { examples: [{ text: 'new', label: 'where' }] })).status).toBe(
+      200,
+    );
+    expect(await get(id)).toMatchObject({ num_examples: 25, status: 'ready' });
+  });
+
+  it('of the gateway in the first upload removes the classifier after a while', async () => {
+    const { classifiers } = gateway();
+    await classifiers
+      .classifier('t', 'clf_1')
+      .create({ id: 'clf_1', name: 'n', kind: 'single', createdMs: classifiers.nowMs });
+    expect(await classifiers.classifier('t', 'clf_1').snapshot()).toMatchObject({ status: 'uploading' });
+    classifiers.nowMs += classifiers.limits.uploadStaleMs;
+    await classifiers.settle();
+    expect(await classifiers.classifier('t', 'clf_1').snapshot()).toBeNull();
+  });
+});
+
+describe('a head shard that fails', () => {
+  it('is asked again, later', async () => {
+    const { create, classifiers, get } = gateway();
+    classifiers.head.failure = { code: 'queue_full', message: 'full', retryable: true };
+    const { id } = await create();
+    await classifiers.settle();
+    expect(await get(id)).toMatchObject({ status: 'training' });
+    classifiers.nowMs += 1000;
+    await classifiers.settle();
+    expect(await get(id)).toMatchObject({ status: 'ready' });
+    expect(classifiers.errors).toHaveLength(1);
+  });
+
+  it('for good ends the training, and says why', async () => {
+    const { create, classifiers, get, request, json } = gateway();
+    classifiers.head.failure = {
+      code: 'invalid_request',
+      message: 'The head shard has too few layers.',
+      retryable: false,
+    };
+    const { id } = await create();
+    await classifiers.settle();
+    expect(await get(id)).toMatchObject({
+      status: 'failed',
+      error: 'The head shard has too few layers.',
+      num_examples: 24,
+    });
+    const report = await request(`/v1/classifiers/${id}/report`);
+    expect(report.status).toBe(409);
+    expect((await json(`/v1/classifiers/${id}/train`, {})).status).toBe(202);
+    await classifiers.settle();
+    expect(await get(id)).toMatchObject({ status: 'ready', error: null });
+  });
+
+  it('too often ends the training', async () => {
+    const { create, classifiers, get } = gateway({ pace: { failuresMax: 3 } });
+    const { id } = await create();
+    classifiers.head.onCall = () => {
+      classifiers.head.failure = { code: 'queue_full', message: 'The queue is full.', retryable: true };
+    };
+    for (let attempt = 0; attempt < 3; attempt++) {
+      expect(await get(id)).toMatchObject({ status: 'training' });
+      await classifiers.settle();
+      classifiers.nowMs += 60_000;
+    }
+    expect(await get(id)).toMatchObject({ status: 'failed', error: 'The queue is full.' });
+  });
+});
+
+describe('versions', () => {
+  it('are added by training again, which computes features of new examples only', async () => {
+    const { create, classifiers, json, get, answers, request } = gateway({ limits: { versionsMax: 2 } });
+    const { id } = await create();
+    await classifiers.settle();
+    const added = SUBJECTS.map((subject) => ({ text: `good day to ${subject} kkk`, label: 'greeting' }));
+    expect((await json(`/v1/classifiers/${id}/examples`, { examples: added })).status).toBe(200);
+    expect(await get(id)).toMatchObject({ status: 'ready', version: 1, num_examples: 32 });
+    const hello = ['good day to the boat kkk'];
+    const train = async () => {
+      expect((await json(`/v1/classifiers/${id}/train`, {})).status).toBe(202);
+      expect((await json(`/v1/classifiers/${id}/train`, {})).status).toBe(409);
+      await classifiers.settle();
+    };
+    await train();
+    expect(classifiers.head.numTexts).toBe(32);
+    expect(await answers(id, hello)).toEqual(['greeting']);
+    expect(await answers(id, hello, 1)).not.toEqual(['greeting']);
+    await train();
+    expect((await get(id)).versions.map(({ version }) => version)).toEqual([2, 3]);
+    const gone = await request(`/v1/classifiers/${id}/report?version=1`);
+    expect(gone.status).toBe(404);
+    expect(await gone.json()).toMatchObject({ error: { code: 'version_not_found', param: 'version' } });
+  });
+});
+
+describe('export and import', () => {
+  it('carry a classifier over as it is', async () => {
+    const { create, classifiers, request, answers } = gateway();
+    const { id } = await create();
+    await classifiers.settle();
+    const file = await request(`/v1/classifiers/${id}/export`);
+    expect(file.headers.get('content-disposition')).toContain('v1.safetensors');
+    const imported = await request('/v1/classifiers/import?name=copy', {
+      method: 'POST',
+      body: await file.arrayBuffer(),
+    });
+    expect(imported.status).toBe(201);
+    const copy = (await imported.json()) as ClassifierBody;
+    expect(copy).toMatchObject({ name: 'copy', status: 'ready', version: 1, num_examples: 0 });
+    expect(await answers(copy.id, UNSEEN)).toEqual(UNSEEN_LABELS);
+  });
+
+  it('refuse what is no classifier, and one that other features were made for', async () => {
+    const { create, classifiers, request } = gateway();
+    const { id } = await create();
+    await classifiers.settle();
+    const bytes = new Uint8Array(await (await request(`/v1/classifiers/${id}/export`)).arrayBuffer());
+    const send = async (body: Uint8Array<ArrayBuffer>) => {
+      const response = await request('/v1/classifiers/import', { method: 'POST', body });
+      return {
+        status: response.status,
+        ...((await response.json()) as { error: { code: string; message: string } }).error,
+      };
+    };
+    expect(await send(new Uint8Array(3))).toMatchObject({ status: 400, code: 'invalid_file' });
+    expect(await send(bytes.slice(0, -4))).toMatchObject({ status: 400, code: 'invalid_file' });
+    const text = new TextDecoder('latin1').decode(bytes);
+    const changed = Uint8Array.from(text.replace('tiny/features-', 'tinx/features-'), (char) => char.charCodeAt(0));
+    expect(await send(changed)).toMatchObject({ status: 400, code: 'other_features' });
+  });
+});
+
+describe('the list', () => {
+  it('is a tenant\u2019s own, newest first, in pages, and nobody else finds what is in it', async () => {
+    const { create, request, classifiers } = gateway({ limits: { classifiersMax: 3 } });
+    const ids: string[] = [];
+    for (let index = 0; index < 3; index++) {
+      ids.unshift((await create()).id);
+      classifiers.nowMs += 1000;
+    }
+    const page = async (query: string, key = 'sk-local') =>
+      (await (await request(`/v1/classifiers${query}`, {}, key)).json()) as {
+        data: ClassifierBody[];
+        has_more: boolean;
+        last_id: string;
+      };
+    const first = await page('?limit=2');
+    expect(first.data.map(({ id }) => id)).toEqual(ids.slice(0, 2));
+    expect(first.has_more).toBe(true);
+    const second = await page(`?limit=2&after=${first.last_id}`);
+    expect(second).toMatchObject({ data: [{ id: ids[2] }], has_more: false });
+    expect((await page('', 'sk-second-key')).data).toEqual([]);
+    for (const path of ['', '/report', '/export']) {
+      const response = await request(`/v1/classifiers/${ids[0]}${path}`, {}, 'sk-second-key');
+      expect(response.status).toBe(404);
+      expect(await response.json()).toMatchObject({ error: { code: 'classifier_not_found' } });
+    }
+    expect((await request(`/v1/classifiers/${ids[0]}`, { method: 'DELETE' }, 'sk-second-key')).status).toBe(404);
+  });
+
+  it('has no room for one more than its limit until one is removed', async () => {
+    const { create, json, request, classifiers, tenantOf } = gateway({ limits: { classifiersMax: 1 } });
+    const { id } = await create();
+    const refused = await json('/v1/classifiers', { name: 'second', examples: EXAMPLES });
+    expect(await refused.json()).toMatchObject({ error: { code: 'too_many_classifiers' } });
+    const removed = await request(`/v1/classifiers/${id}`, { method: 'DELETE' });
+    expect(await removed.json()).toEqual({ id, object: 'classifier', deleted: true });
+    expect((await request(`/v1/classifiers/${id}`)).status).toBe(404);
+    await classifiers.settle();
+    const { id: second } = await create();
+    await classifiers.settle();
+    expect(await removeTenantClassifiers(classifiers, tenantOf())).toBe(1);
+    expect((await request(`/v1/classifiers/${second}`)).status).toBe(404);
+    expect(await (await request('/v1/classifiers')).json()).toMatchObject({ data: [] });
+  });
+});
+
+describe('progress', () => {
+  it('is a stream of the classifier as it changes', async () => {
+    const { create, classifiers, request } = gateway();
+    const { id } = await create();
+    await classifiers.settle();
+    const body = await (await request(`/v1/classifiers/${id}?stream=true`)).text();
+    const events = body.split('\n\n').filter((event) => event.startsWith('data: '));
+    expect(JSON.parse(events[0]?.slice('data: '.length) ?? '')).toMatchObject({ id, status: 'ready' });
+    expect(events.at(-1)).toBe('data: [DONE]');
+  });
+});
