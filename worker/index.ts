@@ -11,6 +11,7 @@ import { headStub } from './platform/head-stub.ts';
 import { createOrigins } from './platform/origin-transports.ts';
 import { prefixShardStubs } from './platform/prefix-shard.ts';
 import { RunShardObject, runShardStubs } from './platform/run-shard.ts';
+import type { RingEntry } from './routing/catalog.ts';
 import { createTextModels } from './tokenizer/text-model.ts';
 
 interface Served {

@@ -54,7 +54,7 @@ describe('DELETE /v1/tenant', () => {
     expect(await response.json()).toEqual({
       object: 'tenant',
       deleted: true,
-      counts: { runs: 6, prefixes: 1, pages: null },
+      counts: { runs: 6, classifiers: 0, prefixes: 1, pages: null },
     });
     const databases = [
       ...[...set.runs.shards].map(([name, { database }]) => ({ name, database })),

@@ -104,7 +104,7 @@ describe('two tenants', () => {
     const deleted = await call('gone', 'DELETE', '/v1/tenant');
     expect(deleted).toEqual({
       status: 200,
-      body: { object: 'tenant', deleted: true, counts: { runs: 1, prefixes: 1, pages: null } },
+      body: { object: 'tenant', deleted: true, counts: { runs: 1, classifiers: 0, prefixes: 1, pages: null } },
     });
     expect(await cachedTokens('other', 'second')).toBeGreaterThanOrEqual(numShared);
     // Pages outlive the runtime, however it ends.

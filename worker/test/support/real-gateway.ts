@@ -8,10 +8,12 @@ import type { ReplicaHead } from '../../../shards/client/replica-head.ts';
 import { createLocalEngine } from '../../../shards/platform/local/local-engine.ts';
 import { systemClock } from '../../../shards/platform/system.ts';
 import { loadKernels } from '../../../wasm/build.ts';
+import { IndexHost } from '../../classify/index-host.ts';
 import { createGateway, type GatewayDeps } from '../../gateway.ts';
 import type { ServedRecord } from '../../metering/served-record.ts';
 import { parseCatalog } from '../../routing/catalog.ts';
 import { createTextModels } from '../../tokenizer/text-model.ts';
+import { newDatabase, openLife } from './node-sql.ts';
 import { ScriptedOrigins } from './scripted-origins.ts';
 
 export const TEST_MODEL = 'lamina-test';
@@ -76,9 +78,8 @@ export function gatewayDeps(
       classifier: () => {
         throw new Error('this test has no classifiers: see local-classifiers.ts');
       },
-      index: () => {
-        throw new Error('this test has no classifiers: see local-classifiers.ts');
-      },
+      // The end of a tenant asks for them.
+      index: () => new IndexHost(openLife(newDatabase()).sql, 1),
     },
     metering: { record: (record) => void records.push(record) },
     reportError: (_requestId, thrown) => void errors.push(thrown),
