@@ -5,6 +5,7 @@ import { registerCompareBench } from './compare-command.ts';
 import { registerEngineBench } from './engine-command.ts';
 import { registerOriginBench } from './origin-command.ts';
 import { registerPlotBench } from './plot-command.ts';
+import { registerPrefixBench } from './prefix-command.ts';
 import { registerRingBench } from './ring-command.ts';
 import { registerServeBench } from './serve-command.ts';
 import { registerSpeculationBench } from './speculation-command.ts';
@@ -20,4 +21,5 @@ export function registerBenchCommands(program: Command): void {
   registerPlotBench(bench);
   registerSpeculationBench(bench);
   registerRingBench(bench);
+  registerPrefixBench(bench);
 }

@@ -1,7 +1,7 @@
 /** What every bench measures: a number for a target, a round and a scenario. */
 import { median } from './stats.ts';
 
-export type Unit = 'tok/s' | 'ms' | 'GMAC/s' | 'GB/s' | 'req/s' | '%';
+export type Unit = 'tok/s' | 'ms' | 'GMAC/s' | 'GB/s' | 'req/s' | 'tokens' | '%';
 
 /** One measurement, as kept in the results file. */
 export interface BenchSample {

@@ -13,6 +13,8 @@ export interface Target {
 
 export interface StreamTiming {
   readonly promptTokens: number;
+  /** Of the prompt, those that the server says it did not compute. */
+  readonly cachedTokens: number;
   readonly completionTokens: number;
   /** From sending the request to the first token. */
   readonly ttftMs: number;
@@ -25,7 +27,11 @@ export interface StreamTiming {
 
 interface CompletionChunk {
   readonly choices?: readonly { readonly text?: string }[];
-  readonly usage?: { readonly prompt_tokens: number; readonly completion_tokens: number } | null;
+  readonly usage?: {
+    readonly prompt_tokens: number;
+    readonly completion_tokens: number;
+    readonly prompt_tokens_details?: { readonly cached_tokens?: number } | null;
+  } | null;
   readonly error?: { readonly message?: string };
 }
 
@@ -79,6 +85,7 @@ export async function timeStream(
   }
   return {
     promptTokens: usage.prompt_tokens,
+    cachedTokens: usage.prompt_tokens_details?.cached_tokens ?? 0,
     completionTokens: usage.completion_tokens,
     ttftMs: firstMs - startMs,
     itlMs: arrivals.slice(1).map((time, index) => time - (arrivals[index] ?? time)),

@@ -1,13 +1,18 @@
 /** Running servers for `lamina bench serve`, and how to end those that the bench started. */
 import path from 'node:path';
 import { OperatorError } from '../../support/operator-error.ts';
-import { startPlatformProcess } from '../../testing/platform-process.ts';
+import { type PlatformProcess, startPlatformProcess } from '../../testing/platform-process.ts';
 import { createTestHome } from '../../testing/test-home.ts';
+import type { RestartableTarget } from '../prefix/bench-prefix.ts';
 import type { Target } from '../streams.ts';
 
 export interface RunningTarget {
   readonly target: Target;
   readonly stop: () => Promise<unknown>;
+}
+
+export interface RestartablePlatform extends RestartableTarget {
+  stop(): Promise<void>;
 }
 
 export interface TargetFlags {
@@ -42,6 +47,31 @@ export async function platformTarget(
     await stop();
     throw error;
   }
+}
+
+/** The same, to be restarted with the same home. Each start has another port. */
+export async function restartablePlatform(
+  name: string,
+  tree: string,
+  flags: TargetFlags,
+): Promise<RestartablePlatform> {
+  const home = await createTestHome(flags.home);
+  const launcher = path.join(tree, 'ops', 'cli', 'lamina.mjs');
+  const start = (): Promise<PlatformProcess> => startPlatformProcess({ launcher, args: ['--home', home.path] });
+  let platform = await start();
+  let target = await targetAt(name, platform.url, flags);
+  return {
+    current: () => target,
+    async restart() {
+      await platform.stop();
+      platform = await start();
+      target = await targetAt(name, platform.url, flags);
+    },
+    async stop() {
+      await platform.stop();
+      await home.remove();
+    },
+  };
 }
 
 async function targetAt(name: string, url: string, { key, model }: TargetFlags): Promise<Target> {

@@ -10,7 +10,9 @@ export interface FakeServer {
   stop(): void;
 }
 
-const PROMPT_TOKENS = 7;
+const PROMPT_TOKENS = 8;
+/** Of a prompt that begins like one before it. */
+const CACHED_TOKENS = 6;
 
 const chunk = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`;
 
@@ -31,7 +33,12 @@ export async function startFakeServer(tokensMax: number): Promise<FakeServer> {
       for (let token = 0; token < body.max_tokens; token++) {
         response.write(chunk({ choices: [{ text: 'a' }] }));
       }
-      const usage = { prompt_tokens: PROMPT_TOKENS, completion_tokens: body.max_tokens };
+      const [earlier] = prompts.slice(0, -1).filter((prompt) => prompt.slice(0, 40) === body.prompt.slice(0, 40));
+      const usage = {
+        prompt_tokens: PROMPT_TOKENS,
+        completion_tokens: body.max_tokens,
+        prompt_tokens_details: { cached_tokens: earlier === undefined ? 0 : CACHED_TOKENS },
+      };
       response.end(`${chunk({ choices: [], usage })}data: [DONE]\n\n`);
     });
   });

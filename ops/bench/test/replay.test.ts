@@ -29,6 +29,7 @@ describe('replay', () => {
 describe('replaySamples', () => {
   const timing = (ttftMs: number, itlMs: number): StreamTiming => ({
     promptTokens: 5,
+    cachedTokens: 0,
     completionTokens: 3,
     ttftMs,
     itlMs: [itlMs, itlMs],
