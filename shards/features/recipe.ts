@@ -13,12 +13,15 @@ export interface FeatureRecipe {
  * each part to length 1.
  */
 export const FEATURE_RECIPE: FeatureRecipe = {
-  version: 1,
+  version: 2,
   parts: [
-    { numLayers: 0, pooling: 'mean' },
-    { numLayers: 4, pooling: 'mean' },
-    { numLayers: 8, pooling: 'mean' },
+    { numLayers: 1, pooling: 'mean' },
+    { numLayers: 6, pooling: 'mean' },
+    { numLayers: 10, pooling: 'mean' },
     { numLayers: 6, pooling: 'max' },
   ],
   windowTokens: 64,
 };
+
+/** Layers that the head of a model needs for the recipe. */
+export const FEATURE_NUM_LAYERS = Math.max(...FEATURE_RECIPE.parts.map(({ numLayers }) => numLayers));
