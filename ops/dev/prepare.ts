@@ -7,6 +7,7 @@ import path from 'node:path';
 import type { Manifest } from '../../shards/model/manifest.ts';
 import { parseManifest } from '../../shards/model/parse-manifest.ts';
 import { buildKernels } from '../../wasm/build.ts';
+import { FEATURE_NUM_LAYERS } from '../../shards/features/recipe.ts';
 import { planArena } from '../../wasm/host/stage-runtime.ts';
 import { ConvertError } from '../convert/convert-error.ts';
 import { convertedModelKey, convertModel } from '../convert/convert-model.ts';
@@ -98,7 +99,10 @@ export async function readConverted(folder: string): Promise<ConvertedModel> {
 async function planStep(converted: ConvertedModel, wishes: PlanWishes, options: FetchOptions): Promise<Plan> {
   return runStep(options.progress, 'Plan', async () => {
     const { manifest, tokenizerBytes } = converted;
-    const plan = planStages({ model: manifest.model, config: manifest.config, tokenizerBytes, ...wishes }, planArena);
+    const plan = planStages(
+      { model: manifest.model, config: manifest.config, tokenizerBytes, headLayersMin: FEATURE_NUM_LAYERS, ...wishes },
+      planArena,
+    );
     await writeFileAtomic(options.home.planFile, `${JSON.stringify(plan, null, 2)}\n`);
     const largestBytes = Math.max(...plan.stages.map((stage) => stage.totalBytes));
     const stages = plan.stages.length === 1 ? '1 stage' : `${plan.stages.length} stages`;

@@ -33,6 +33,8 @@ export interface PlanRequest {
   readonly kvTokens?: number;
   /** Exactly this many stages, instead of the fewest that fit. */
   readonly stageCount?: number;
+  /** Layers that the head should have, where its memory allows: features of texts come from it alone. Default 1. */
+  readonly headLayersMin?: number;
   readonly budgetBytes?: number;
   readonly stageHeapBytes?: number;
   readonly numTokensMax?: number;
@@ -78,6 +80,7 @@ function fillDefaults(request: PlanRequest): Terms {
     ...request,
     contextLength,
     kvTokens,
+    headLayersMin: request.headLayersMin ?? 1,
     budgetBytes: request.budgetBytes ?? ISOLATE_BUDGET_BYTES,
     stageHeapBytes: request.stageHeapBytes ?? STAGE_HEAP_BYTES,
     numTokensMax: request.numTokensMax ?? NUM_TOKENS_MAX,
@@ -164,7 +167,8 @@ function layersThatFit(terms: Terms, planArena: PlanArena, isHead: boolean): num
 
 /**
  * Numbers of layers per stage whose slowest stage is fastest. Layers are alike, so giving each next layer to the stage
- * that would finish it first is optimal: exchanging any two layers between stages cannot lower the maximum.
+ * that would finish it first is optimal: exchanging any two layers between stages cannot lower the maximum. The head
+ * has its minimum before that.
  * Null when the stages together cannot hold all layers.
  */
 function balance(
@@ -172,8 +176,12 @@ function balance(
   stageCount: number,
   cost: { readonly layerMacs: number; readonly headMacs: number },
   capacity: { readonly head: number; readonly other: number },
+  headLayersMin: number,
 ): number[] | null {
-  const layersOf = Array.from({ length: stageCount }, () => 1);
+  const headLayersMax = Math.max(1, Math.min(capacity.head, numLayers - stageCount + 1));
+  const layersOf = Array.from({ length: stageCount }, (_, index) =>
+    index === 0 ? Math.min(headLayersMin, headLayersMax) : 1,
+  );
   const capacityOf = layersOf.map((_, index) => (index === 0 ? capacity.head : capacity.other));
   const isTooSmall = capacityOf.some((layers) => layers < 1);
   if (isTooSmall || capacityOf.reduce((sum, layers) => sum + layers, 0) < numLayers) {
@@ -181,7 +189,7 @@ function balance(
   }
   const timeWithOneMore = (index: number): number =>
     ((layersOf[index] ?? 0) + 1) * cost.layerMacs + (index === 0 ? cost.headMacs : 0);
-  for (let placed = stageCount; placed < numLayers; placed += 1) {
+  for (let placed = stageCount - 1 + (layersOf[0] ?? 1); placed < numLayers; placed += 1) {
     const open = layersOf.map((_, index) => index).filter((index) => (layersOf[index] ?? 0) < (capacityOf[index] ?? 0));
     const best = open.reduce((a, b) => (timeWithOneMore(b) < timeWithOneMore(a) ? b : a));
     layersOf[best] = (layersOf[best] ?? 0) + 1;
@@ -284,7 +292,7 @@ export function planStages(request: PlanRequest, planArena: PlanArena): Plan {
   const first = request.stageCount ?? 1;
   const last = request.stageCount ?? stageCountMax;
   for (let stageCount = first; stageCount <= last; stageCount += 1) {
-    const layersOf = balance(numLayers, stageCount, cost, capacity);
+    const layersOf = balance(numLayers, stageCount, cost, capacity, terms.headLayersMin);
     if (layersOf !== null) {
       return describeStages(terms, planArena, layersOf);
     }

@@ -160,6 +160,17 @@ describe('planStages', () => {
     expect(stages[0]?.layerEnd).toBe(2);
   });
 
+  it('gives the head the layers that features need, or as many of them as there are and fit', () => {
+    const headLayers = (overrides: Partial<PlanRequest>): number | undefined =>
+      planStages(request({ stageCount: 2, ...overrides }), planArena).stages[0]?.layerEnd;
+    expect(headLayers({})).toBe(3);
+    expect(headLayers({ headLayersMin: 2 })).toBe(3);
+    expect(headLayers({ headLayersMin: 4 })).toBe(4);
+    expect(headLayers({ headLayersMin: 6 })).toBe(5);
+    expect(headLayers({ headLayersMin: 6, stageCount: 1 })).toBe(6);
+    expect(headLayers({ headLayersMin: 6, budgetBytes: 320_000 })).toBe(4);
+  });
+
   it('turns into the assignments that the stages carry', () => {
     const plan = planStages(request({ stageCount: 2 }), planArena);
     expect(stageAssignments(plan, 'abc', 1)).toMatchObject([
