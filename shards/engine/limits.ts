@@ -31,6 +31,11 @@ export interface EngineLimits extends WaitingQueueLimits {
   readonly readerStallMs: number;
   /** Rings that may break under one sequence before its client is told. */
   readonly ringFailuresMax: number;
+  /**
+   * How long a ring whose stages have different versions is opened again and again: about as long as a deployment takes from
+   * its first script to its last. Then its sequences end with an error that sends them to another replica.
+   */
+  readonly versionSkewMsMax: number;
   /** Wait before the second opening in a row; doubled for each further one. */
   readonly reopenDelayMs: number;
   /** Longest such wait: a client that is still there after it is better told. */
@@ -49,6 +54,7 @@ export const ENGINE_LIMITS: EngineLimits = {
   eventBytesMax: 32 * 1024,
   readerStallMs: 60_000,
   ringFailuresMax: 3,
+  versionSkewMsMax: 30_000,
   reopenDelayMs: 250,
   reopenDelayMsMax: 4_000,
 };

@@ -21,6 +21,8 @@ export interface RecoveryOptions {
 export class Recovery {
   readonly #options: RecoveryOptions;
   #numFailuresInRow = 0;
+  /** Since when, and when last, stages were found to be of different versions. */
+  #skew: { readonly sinceMs: number; readonly lastMs: number } | null = null;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
@@ -42,6 +44,7 @@ export class Recovery {
   /** A step came back: the ring works. */
   noteSuccess(): void {
     this.#numFailuresInRow = 0;
+    this.#skew = null;
   }
 
   /**
@@ -53,10 +56,14 @@ export class Recovery {
     const { scheduler, pages, answers, limits, clock } = this.#options;
     scheduler.cancelScheduled();
     pages.retry((lost ?? []).flatMap((batch) => batch.operations));
+    const isSkewed = failure.code === 'version_skew';
+    const isOver = !failure.retryable || (isSkewed && this.#hasLastedTooLong());
     for (const sequence of lost === null ? scheduler.sequences : new Set(lost.flatMap(sequencesOf))) {
-      sequence.numRingFailures++;
-      if (!failure.retryable || sequence.numRingFailures > limits.ringFailuresMax) {
-        const message = `the ring failed ${sequence.numRingFailures} times: ${failure.message}`;
+      // A deployment is not the ring's failure.
+      sequence.numRingFailures += isSkewed ? 0 : 1;
+      if (isOver || sequence.numRingFailures > limits.ringFailuresMax) {
+        const times = isSkewed ? 'does not open' : `failed ${sequence.numRingFailures} times`;
+        const message = `the ring ${times}: ${failure.message}`;
         answers.fail(sequence, { type: 'error', code: 'ring_failed', message, retryable: failure.retryable });
       }
     }
@@ -65,6 +72,16 @@ export class Recovery {
       await sleep(clock, Math.min(delayMs, limits.reopenDelayMsMax));
     }
     this.#numFailuresInRow++;
+  }
+
+  /** Notes that stages have different versions. @returns whether they have had so for longer than a deployment takes */
+  #hasLastedTooLong(): boolean {
+    const { clock, limits } = this.#options;
+    const lastMs = clock.nowMs();
+    const isSame = this.#skew !== null && lastMs - this.#skew.lastMs < limits.versionSkewMsMax;
+    const sinceMs = isSame && this.#skew !== null ? this.#skew.sinceMs : lastMs;
+    this.#skew = { sinceMs, lastMs };
+    return lastMs - sinceMs >= limits.versionSkewMsMax;
   }
 }
 

@@ -87,7 +87,7 @@ export interface HelloFrame {
 }
 
 /** Why a hello is refused, or that it is not. */
-export const WELCOME_STATUSES = ['accepted', 'manifest_mismatch', 'wrong_neighbour'] as const;
+export const WELCOME_STATUSES = ['accepted', 'manifest_mismatch', 'wrong_neighbour', 'version_mismatch'] as const;
 export type WelcomeStatus = (typeof WELCOME_STATUSES)[number];
 
 /** The answer to a hello. */

@@ -5,7 +5,7 @@ import { describeError, err, ok, type Result } from '../result.ts';
 import { withDeadline } from '../platform/clock.ts';
 import { decodeFrame } from './decode-frame.ts';
 import { encodeFrame } from './encode-frame.ts';
-import type { Frame, HelloFrame, WelcomeStatus } from './frame.ts';
+import { FrameError, type Frame, type HelloFrame, type WelcomeStatus } from './frame.ts';
 import type { StageFailure } from './ring-protocol.ts';
 
 /** Who a stage is, as far as its neighbours check it. */
@@ -45,9 +45,15 @@ export async function connectToNext(options: ConnectOptions): Promise<Result<Fra
   }
   if (answer !== 'accepted') {
     link.close('hello refused');
-    return linkFailure(`${nextStage} refused the link: ${answer}`);
+    const message = `${nextStage} refused the link: ${answer}`;
+    return isSkew(answer) ? err({ code: 'version_skew', retryable: true, message }) : linkFailure(message);
   }
   return ok(link);
+}
+
+/** Whether a refusal ends with the deployment that it comes from. */
+function isSkew(answer: string): boolean {
+  return answer === 'manifest_mismatch' || answer === 'version_mismatch';
 }
 
 /** Resolves with the neighbour's status, or with what went wrong; later closes go to `options.onClose`. */
@@ -58,8 +64,11 @@ function exchangeHello(link: FrameLink, options: ConnectOptions): Promise<string
     link.attach({
       onFrame(bytes) {
         // Nothing but the welcome travels against the direction of the ring.
-        const frame = welcomed ? null : decodeOrNull(bytes);
-        if (frame?.kind === 'welcome' && frame.epoch === epoch) {
+        const frame = welcomed ? null : decodeGreeting(bytes);
+        if (frame === 'other_version') {
+          resolve('version_mismatch');
+          link.close('another version of the protocol');
+        } else if (frame?.kind === 'welcome' && frame.epoch === epoch) {
           welcomed = true;
           resolve(frame.status);
         } else {
@@ -78,12 +87,12 @@ function exchangeHello(link: FrameLink, options: ConnectOptions): Promise<string
   });
 }
 
-function decodeOrNull(bytes: Uint8Array<ArrayBuffer>): Frame | null {
+/** Hello frames come from anybody who can open a socket: all that is malformed is null alike. */
+function decodeGreeting(bytes: Uint8Array<ArrayBuffer>): Frame | 'other_version' | null {
   try {
     return decodeFrame(bytes);
-  } catch {
-    // Hello frames come from anybody who can open a socket: all that is malformed is refused alike.
-    return null;
+  } catch (thrown) {
+    return thrown instanceof FrameError && thrown.code === 'bad_version' ? 'other_version' : null;
   }
 }
 
@@ -95,6 +104,9 @@ export interface InboundLinksOptions {
   readonly onFrame: (epoch: number, bytes: Uint8Array<ArrayBuffer>) => void;
   readonly onClose: (epoch: number, reason: string) => void;
 }
+
+/** A hello of another version may have its epoch anywhere. */
+const UNKNOWN_EPOCH = 1;
 
 /** Links that have not said hello. An honest neighbour has one; more means reconnects pile up. */
 export const UNGREETED_LINKS_MAX = 8;
@@ -141,7 +153,7 @@ export class InboundLinks {
           return;
         }
         endGreeting();
-        epoch = this.#greet(link, decodeOrNull(bytes));
+        epoch = this.#greet(link, decodeGreeting(bytes));
       },
       onClose: (reason) => {
         endGreeting();
@@ -164,9 +176,15 @@ export class InboundLinks {
   }
 
   /** @returns the epoch of a link that is accepted, null when it was refused and closed. */
-  #greet(link: FrameLink, frame: Frame | null): number | null {
+  #greet(link: FrameLink, frame: Frame | 'other_version' | null): number | null {
+    if (frame === 'other_version') {
+      // The other end cannot read it either, but sees by its header why.
+      link.send(encodeFrame({ kind: 'welcome', epoch: UNKNOWN_EPOCH, status: 'version_mismatch' }));
+      link.close('another version of the protocol');
+      return null;
+    }
     if (frame?.kind !== 'hello') {
-      link.close('expected a hello of this protocol version');
+      link.close('expected a hello');
       return null;
     }
     const status = this.#judge(frame);

@@ -11,12 +11,16 @@ export function unreachable(stageIndex: number, reason: unknown): StageFailure {
 export function firstFailure(results: readonly Result<unknown, StageFailure>[]): StageFailure | null {
   let first: StageFailure | null = null;
   for (const result of results) {
-    // A failure that will not go away by itself says more than the broken links that it causes.
-    if (!result.ok && (first === null || (first.retryable && !result.error.retryable))) {
+    if (!result.ok && (first === null || rank(result.error) > rank(first))) {
       first = result.error;
     }
   }
   return first;
+}
+
+/** What will not go away by itself, or not soon, says more than the broken links that it causes. */
+function rank({ code, retryable }: StageFailure): number {
+  return retryable ? Number(code === 'version_skew') : 2;
 }
 
 /** Whether the layers of stages that have opened follow each other. */
@@ -26,7 +30,7 @@ export function judgeLayers(headLayerEnd: number, opened: readonly OpenStageResu
     const range = (result as { readonly value: StageOpened }).value;
     if (range.layerStart !== layerEnd) {
       const message = `stage ${i + 1} starts at layer ${range.layerStart}, the stage before ends at ${layerEnd}`;
-      return { code: 'wrong_assignment', retryable: false, message };
+      return { code: 'version_skew', retryable: true, message };
     }
     layerEnd = range.layerEnd;
   }

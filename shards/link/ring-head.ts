@@ -2,6 +2,7 @@
  * The head's side of a ring: opens it under a new epoch, sends steps round it, and notices when it breaks. What to do
  * about a broken ring is the engine's decision.
  */
+import { KV_FORMAT_VERSION } from '../../wasm/host/kv-format.ts';
 import type { ModelConfig } from '../../wasm/host/model-config.ts';
 import type { StageAssignment } from '../model/assignment.ts';
 import type { PageKey } from '../kv/page-key.ts';
@@ -14,6 +15,7 @@ import type { PageStore } from '../platform/page-store.ts';
 import { describeError, err, ok, type Result } from '../result.ts';
 import { decodeFrame } from './decode-frame.ts';
 import { encodeFrame } from './encode-frame.ts';
+import { FRAME_VERSION } from './frame.ts';
 import { connectToNext, InboundLinks } from './handshake.ts';
 import { PAGE_OPERATIONS_MAX } from './page-operation.ts';
 import { PageOperator } from './page-operator.ts';
@@ -29,6 +31,7 @@ import {
 } from './ring-protocol.ts';
 import { firstFailure, judgeLayers, unreachable } from './opening.ts';
 import { gatherRows } from './rows.ts';
+import { StepDeadline, type TimedStep } from './step-deadline.ts';
 import { checkResult, type RingStep, type StepResult } from './ring-step.ts';
 
 export interface RingHeadOptions {
@@ -55,6 +58,7 @@ export interface RingOpened {
 
 interface PendingStep {
   readonly step: RingStep;
+  readonly timed: TimedStep;
   readonly deadline: Timer;
   readonly resolve: (result: Result<StepResult, StageFailure>) => void;
 }
@@ -66,6 +70,7 @@ interface OpenEpoch {
   readonly outbound: FrameLink | null;
   readonly openedMs: number;
   readonly pendingSteps: Map<number, PendingStep>;
+  readonly stepDeadline: StepDeadline;
   lastStepId: number;
 }
 
@@ -182,6 +187,7 @@ export class RingHead {
       outbound: connected.value,
       openedMs: clock.nowMs(),
       pendingSteps: new Map(),
+      stepDeadline: new StepDeadline(this.#timings),
       lastStepId: 0,
     };
     const generations = [
@@ -195,9 +201,11 @@ export class RingHead {
 
   async #openStage(stage: StageControl, stageIndex: number, epoch: number): Promise<OpenStageResult> {
     const { stageCount, manifestSha256, numPages, numTokensMax, contextLengthMax } = this.#options.assignment;
+    const versions = { protocolVersion: FRAME_VERSION, kvFormatVersion: KV_FORMAT_VERSION };
     try {
       return await stage.openStage({
         epoch,
+        ...versions,
         stageIndex,
         stageCount,
         manifestSha256,
@@ -284,6 +292,8 @@ export class RingHead {
       outbound.send(frame);
       return result;
     } catch (thrown) {
+      // Nobody knows what a kernel had written when it stopped.
+      this.#options.host.invalidateContents(this.#options.owner);
       const message = `the head failed: ${describeError(thrown)}`;
       const failure: StageFailure = { code: 'crashed', retryable: true, message };
       this.#fail(failure);
@@ -307,12 +317,14 @@ export class RingHead {
   }
 
   #awaitResult(open: OpenEpoch, stepId: number, step: RingStep): Promise<Result<StepResult, StageFailure>> {
+    const { clock } = this.#options;
+    const timed = open.stepDeadline.sent(step.tokenIds.length, step.pageOperations.length, clock.nowMs());
     return new Promise((resolve) => {
-      const deadline = this.#options.clock.startTimer(this.#timings.stepDeadlineMs, () => {
-        const message = `step ${stepId} did not come back within ${this.#timings.stepDeadlineMs} ms`;
+      const deadline = clock.startTimer(timed.deadlineMs, () => {
+        const message = `step ${stepId} did not come back within ${Math.round(timed.deadlineMs)} ms`;
         this.#fail({ code: 'deadline', retryable: true, message });
       });
-      open.pendingSteps.set(stepId, { step, deadline, resolve });
+      open.pendingSteps.set(stepId, { step, timed, deadline, resolve });
     });
   }
 
@@ -352,6 +364,7 @@ export class RingHead {
       }
       checkResult(frame, pending.step, open.lease.config.hiddenSize);
       open.pendingSteps.delete(frame.stepId);
+      open.stepDeadline.received(pending.timed, this.#options.clock.nowMs());
       pending.deadline.cancel();
       pending.resolve(ok({ rows: frame.hiddenStates, missing: frame.missing }));
     } catch (thrown) {

@@ -2,10 +2,14 @@
 import type { PageKey } from '../kv/page-key.ts';
 import type { PageStore } from '../platform/page-store.ts';
 import type { Result } from '../result.ts';
+import type { StepDeadlineBounds } from './step-deadline.ts';
 
 /** The head tells every other stage, by RPC, to take part in a new epoch. */
 export interface OpenStageRequest {
   readonly epoch: number;
+  /** `FRAME_VERSION` and `KV_FORMAT_VERSION` of the head. */
+  readonly protocolVersion: number;
+  readonly kvFormatVersion: number;
   /** Of the stage that is asked, as the head counts. */
   readonly stageIndex: number;
   readonly stageCount: number;
@@ -24,8 +28,10 @@ export interface StageOpened {
 }
 
 export type StageFailureCode =
-  /** The stages disagree on the model, the split or a size: a deployment that is half done, or a wrong one. */
+  /** A stage was asked to be another one: its bindings are mixed up. */
   | 'wrong_assignment'
+  /** The stages disagree on protocol, kernels, model, split or a size: a deployment that is not through yet. */
+  | 'version_skew'
   /** Weights are missing, cut short or not the ones in the manifest. */
   | 'weights'
   /** Another replica's object uses this isolate's memory. */
@@ -79,13 +85,11 @@ export function applyPageEdit(store: PageStore, edit: PageEdit): void {
   }
 }
 
-export interface RingTimings {
+export interface RingTimings extends StepDeadlineBounds {
   /** From the first open call to a linked ring. Loading 24 MB from assets takes 0.3 s; a cold start some seconds. */
   readonly openDeadlineMs: number;
   /** From an open link to its hello, and from a hello to its welcome. */
   readonly helloDeadlineMs: number;
-  /** One trip round the ring; a full prefill step of the default model takes about a second. */
-  readonly stepDeadlineMs: number;
   /** A ring without work closes its links, so that its objects may be evicted and cost nothing. */
   readonly idleCloseMs: number;
   /** An outgoing WebSocket counts as activity for 15 minutes at most; links are replaced before. */
@@ -97,7 +101,8 @@ export interface RingTimings {
 export const RING_TIMINGS: RingTimings = {
   openDeadlineMs: 60_000,
   helloDeadlineMs: 10_000,
-  stepDeadlineMs: 30_000,
+  stepDeadlineMsMin: 5_000,
+  stepDeadlineMsMax: 30_000,
   idleCloseMs: 5_000,
   rotateAfterMs: 13 * 60_000,
   stageIdleCloseMs: 60_000,

@@ -1,4 +1,5 @@
 /** A stage other than the head: runs its layers on every frame that comes in and passes the frame on. */
+import { KV_FORMAT_VERSION } from '../../wasm/host/kv-format.ts';
 import type { RuntimeHost, RuntimeLease } from '../model/runtime-host.ts';
 import type { StageAssignment } from '../model/assignment.ts';
 import type { AssetSource } from '../platform/assets.ts';
@@ -8,7 +9,7 @@ import type { PageStore } from '../platform/page-store.ts';
 import { describeError, err, ok, type Result } from '../result.ts';
 import { decodeFrame } from './decode-frame.ts';
 import { encodeFrame } from './encode-frame.ts';
-import { FrameError, type StepFrame } from './frame.ts';
+import { FRAME_VERSION, FrameError, type StepFrame } from './frame.ts';
 import { connectToNext, InboundLinks } from './handshake.ts';
 import { PageOperator, unionOf } from './page-operator.ts';
 import { releaseFrame } from './release-frame.ts';
@@ -36,6 +37,17 @@ export interface StageNodeOptions {
   readonly pageStore: PageStore;
   readonly timings?: RingTimings;
 }
+
+/** In what all stages of a ring are equal. */
+const AGREED_FIELDS = [
+  'protocolVersion',
+  'kvFormatVersion',
+  'manifestSha256',
+  'stageCount',
+  'numPages',
+  'numTokensMax',
+  'contextLengthMax',
+] as const;
 
 /** The epoch that this stage takes part in. */
 interface ActiveEpoch {
@@ -90,9 +102,9 @@ export class StageNode implements StageControl {
   /** Makes `request.epoch` the current one: loads the weights, links to the next stage, forgets earlier epochs. */
   async openStage(request: OpenStageRequest): Promise<OpenStageResult> {
     const { assignment, host, assets, owner, connectNext, clock } = this.#options;
-    const mismatch = describeMismatch(assignment, request);
+    const mismatch = findMismatch(assignment, request);
     if (mismatch !== null) {
-      return err({ code: 'wrong_assignment', retryable: false, message: mismatch });
+      return err(mismatch);
     }
     const { epoch } = request;
     this.#deactivate('a newer epoch begins');
@@ -179,6 +191,10 @@ export class StageNode implements StageControl {
         void this.#options.clock.yieldToEvents().then(() => this.#pages.flush());
       }
     } catch (thrown) {
+      if (!(thrown instanceof FrameError)) {
+        // Nobody knows what a kernel had written when it stopped.
+        this.#options.host.invalidateContents(this.#options.owner);
+      }
       this.#leave(epoch, `stage ${this.#options.assignment.stageIndex} failed: ${describeError(thrown)}`);
     }
   }
@@ -240,14 +256,20 @@ export class StageNode implements StageControl {
   }
 }
 
-function describeMismatch(assignment: StageAssignment, request: OpenStageRequest): string | null {
-  const names = ['stageIndex', 'stageCount', 'manifestSha256', 'numPages', 'numTokensMax', 'contextLengthMax'] as const;
-  for (const name of names) {
-    if (assignment[name] !== request[name]) {
-      return (
-        `stage ${assignment.stageIndex} has ${name} ${assignment[name]}, the head says ${request[name]}: ` +
-        'deploy all stages of the model from one plan'
-      );
+/** In what a stage differs from what the head takes it for. */
+function findMismatch(assignment: StageAssignment, request: OpenStageRequest): StageFailure | null {
+  const { stageIndex } = assignment;
+  const describe = (name: string, own: string | number, heads: string | number): string =>
+    `stage ${stageIndex} has ${name} ${own}, the head says ${heads}`;
+  if (stageIndex !== request.stageIndex) {
+    const message = `${describe('stageIndex', stageIndex, request.stageIndex)}: deploy it with the bindings of its plan`;
+    return { code: 'wrong_assignment', retryable: false, message };
+  }
+  const own = { ...assignment, protocolVersion: FRAME_VERSION, kvFormatVersion: KV_FORMAT_VERSION };
+  for (const name of AGREED_FIELDS) {
+    if (own[name] !== request[name]) {
+      const message = `${describe(name, own[name], request[name])}: all stages are deployed from one plan and one version`;
+      return { code: 'version_skew', retryable: true, message };
     }
   }
   return null;

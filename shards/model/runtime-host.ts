@@ -105,6 +105,13 @@ export class RuntimeHost {
     }
   }
 
+  /** The owner's pages hold nothing to rely on from here on: its next lease has another generation. */
+  invalidateContents(owner: string): void {
+    if (this.#contents?.owner === owner) {
+      this.#contents = null;
+    }
+  }
+
   release(owner: string): void {
     if (this.#holder?.owner === owner) {
       this.#holder = null;

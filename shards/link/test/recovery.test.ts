@@ -3,9 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { loadKernels } from '../../../wasm/build.ts';
 import { createStageRuntime, type StageRuntime, type StageRuntimeOptions } from '../../../wasm/host/stage-runtime.ts';
 import type { FrameLink } from '../../platform/link.ts';
-import type { LocalEngineOptions } from '../../platform/local/local-engine.ts';
+import type { EngineLimits } from '../../engine/limits.ts';
+import type { LocalEngine, LocalEngineOptions } from '../../platform/local/local-engine.ts';
 import { collect, GREEDY, pollStats, promptOf, requestOf, tinyRings, tokensOf } from '../../test/tiny-ring.ts';
 import { decodeFrame } from '../decode-frame.ts';
+import type { OpenStageResult } from '../ring-protocol.ts';
+import type { StageNode } from '../stage-node.ts';
 
 const rings = await tinyRings();
 const kernels = await loadKernels();
@@ -59,7 +62,7 @@ describe('a link', () => {
 
   it.each([1, 9])('that loses frame %i is noticed by the deadline', async (target) => {
     const wrapLink = tamperingOnce(target, () => {});
-    const timings = { stepDeadlineMs: 50 };
+    const timings = { stepDeadlineMsMin: 50, stepDeadlineMsMax: 50 };
     const { engine } = await rings.open({
       stageCount: STAGE_COUNT,
       numTokensMax: 32,
@@ -168,6 +171,31 @@ describe('a stage', () => {
     expect(stages.every(({ isOpen }) => isOpen)).toBe(true);
   });
 
+  it.each([0, 2])('whose kernels trap has no pages to rely on (layer %i)', async (layerStart) => {
+    let numCalls = 0;
+    const createRuntime = withForward(layerStart, (runtime, sequences) => {
+      if (numCalls++ === 1) {
+        throw new WebAssembly.RuntimeError('unreachable');
+      }
+      runtime.forward(sequences);
+    });
+    const { ring } = await rings.open({ stageCount: STAGE_COUNT, createRuntime });
+    const sequences = [{ sequenceId: 1, startPosition: 0, numTokens: 1, pageTable: [0], resultRows: [0] }];
+    const submit = async (): Promise<boolean> =>
+      (await ring.submit({ pageOperations: [], sequences, tokenIds: [5] })).ok;
+    const reopen = async (): Promise<unknown> => {
+      ring.close('a pause');
+      return ring.open();
+    };
+    await ring.open();
+    expect(await submit()).toBe(true);
+    expect(await reopen()).toEqual({ ok: true, value: { kvKept: true } });
+    expect(await submit()).toBe(false);
+    expect(await reopen()).toEqual({ ok: true, value: { kvKept: false } });
+    expect(await submit()).toBe(true);
+    expect(await reopen()).toEqual({ ok: true, value: { kvKept: true } });
+  });
+
   it('that never opens its link ends the request', async () => {
     const { engine } = await rings.open({
       stageCount: STAGE_COUNT,
@@ -192,6 +220,35 @@ describe('a stage', () => {
       limits: { ...LIMITS, ringFailuresMax: 0 },
     });
     expect(await collect(engine, REQUEST)).toMatchObject([{ type: 'error', code: 'ring_failed' }]);
+  });
+});
+
+describe('stages of different versions', () => {
+  const skewed: OpenStageResult = {
+    ok: false,
+    error: { code: 'version_skew', retryable: true, message: 'another version' },
+  };
+
+  /** A ring whose stage 1 is of another version for so many openings. */
+  async function openSkewed(numOpenings: number, limits: Partial<EngineLimits>): Promise<LocalEngine> {
+    const local = await rings.open({ stageCount: STAGE_COUNT, limits: { ...LIMITS, ...limits } });
+    const stage = local.stages[0] as StageNode;
+    const openStage = stage.openStage.bind(stage);
+    let numOpened = 0;
+    stage.openStage = (request) => (numOpened++ < numOpenings ? Promise.resolve(skewed) : openStage(request));
+    return local;
+  }
+
+  it('are waited for, however often they are asked meanwhile', async () => {
+    const { engine } = await openSkewed(5, { ringFailuresMax: 0, reopenDelayMsMax: 1 });
+    expect(await collect(engine, REQUEST)).toMatchObject(expected);
+  });
+
+  it('are waited for no longer than a deployment takes; then another replica is to be asked', async () => {
+    const { engine } = await openSkewed(Infinity, { ringFailuresMax: 0, reopenDelayMsMax: 1, versionSkewMsMax: 10 });
+    const events = await collect(engine, REQUEST);
+    expect(events).toMatchObject([{ type: 'error', code: 'ring_failed', retryable: true }]);
+    expect(JSON.stringify(events)).toContain('another version');
   });
 });
 

@@ -1,6 +1,7 @@
 /** One stage between two links that the test holds: what it takes, passes on, ignores and refuses. */
 import { describe, expect, it } from 'vitest';
 import { loadKernels } from '../../../wasm/build.ts';
+import { KV_FORMAT_VERSION } from '../../../wasm/host/kv-format.ts';
 import { createStageRuntime } from '../../../wasm/host/stage-runtime.ts';
 import type { StageAssignment } from '../../model/assignment.ts';
 import { RuntimeHost } from '../../model/runtime-host.ts';
@@ -11,7 +12,7 @@ import { systemClock, systemEntropy } from '../../platform/system.ts';
 import { tinyRings } from '../../test/tiny-ring.ts';
 import { decodeFrame } from '../decode-frame.ts';
 import { encodeFrame } from '../encode-frame.ts';
-import type { Frame, HelloFrame, StepFrame } from '../frame.ts';
+import { FRAME_VERSION, HEADER, type Frame, type HelloFrame, type StepFrame, type WelcomeStatus } from '../frame.ts';
 import { INBOUND_EPOCHS_MAX, UNGREETED_LINKS_MAX } from '../handshake.ts';
 import { RING_TIMINGS, type OpenStageRequest, type RingTimings } from '../ring-protocol.ts';
 import { StageNode } from '../stage-node.ts';
@@ -36,13 +37,23 @@ class Recorder {
   }
 }
 
+function welcomeOf(status: WelcomeStatus, epoch = 1): Uint8Array<ArrayBuffer> {
+  return encodeFrame({ kind: 'welcome', epoch, status });
+}
+
+/** A frame as a stage of another version would send it, for all that anybody knows. */
+function ofVersion(bytes: Uint8Array<ArrayBuffer>, version: number): Uint8Array<ArrayBuffer> {
+  new DataView(bytes.buffer).setUint16(HEADER.version, version, true);
+  return bytes;
+}
+
 interface Fixture {
   readonly node: StageNode;
   /** The far end of each link that the stage opened to its successor. */
   readonly next: Recorder[];
 }
 
-function createNode(timings: Partial<RingTimings> = {}): Fixture {
+function createNode(timings: Partial<RingTimings> = {}, answer?: () => Uint8Array<ArrayBuffer>): Fixture {
   const next: Recorder[] = [];
   const createRuntime = (options: Parameters<typeof createStageRuntime>[1]): ReturnType<typeof createStageRuntime> =>
     createStageRuntime(kernels, options);
@@ -56,7 +67,7 @@ function createNode(timings: Partial<RingTimings> = {}): Fixture {
       const recorder = new Recorder(far);
       next.push(recorder);
       void poll(() => recorder.frames.length > 0).then(() =>
-        far.send(encodeFrame({ kind: 'welcome', epoch: recorder.frames[0]?.epoch ?? 0, status: 'accepted' })),
+        far.send(answer?.() ?? welcomeOf('accepted', recorder.frames[0]?.epoch)),
       );
       return Promise.resolve(near);
     },
@@ -92,7 +103,8 @@ function hello(overrides: Partial<HelloFrame> = {}): Uint8Array<ArrayBuffer> {
 
 function openRequest(epoch: number): OpenStageRequest {
   const { stageIndex, stageCount, manifestSha256, numPages, numTokensMax, contextLengthMax } = assignment;
-  return { epoch, stageIndex, stageCount, manifestSha256, numPages, numTokensMax, contextLengthMax };
+  const versions = { protocolVersion: FRAME_VERSION, kvFormatVersion: KV_FORMAT_VERSION };
+  return { epoch, ...versions, stageIndex, stageCount, manifestSha256, numPages, numTokensMax, contextLengthMax };
 }
 
 function step(stepId: number, overrides: Partial<StepFrame> = {}): Uint8Array<ArrayBuffer> {
@@ -137,6 +149,13 @@ describe('a hello', () => {
     previous.link.send(hello(overrides));
     await poll(() => previous.closeReason !== null);
     expect(previous.frames).toEqual([{ kind: 'welcome', epoch: 1, status }]);
+  });
+
+  it('of another version is told so', async () => {
+    const previous = connect(createNode().node);
+    previous.link.send(ofVersion(hello(), FRAME_VERSION + 1));
+    await poll(() => previous.closeReason !== null);
+    expect(previous.frames).toEqual([{ kind: 'welcome', epoch: 1, status: 'version_mismatch' }]);
   });
 
   it.each([
@@ -207,15 +226,41 @@ describe('the memory of a frame', () => {
 });
 
 describe('an open call', () => {
-  it.each(['stageIndex', 'stageCount', 'numPages', 'numTokensMax', 'contextLengthMax'] as const)(
-    'that has another %s is refused by name',
-    async (name) => {
-      const { node } = createNode();
-      const result = await node.openStage({ ...openRequest(1), [name]: 77 });
-      expect(result).toMatchObject({ ok: false, error: { code: 'wrong_assignment', retryable: false } });
-      expect(result.ok ? '' : result.error.message).toContain(name);
-    },
-  );
+  it.each([
+    ['stageIndex', 'wrong_assignment', false],
+    ['protocolVersion', 'version_skew', true],
+    ['kvFormatVersion', 'version_skew', true],
+    ['stageCount', 'version_skew', true],
+    ['numPages', 'version_skew', true],
+    ['numTokensMax', 'version_skew', true],
+    ['contextLengthMax', 'version_skew', true],
+  ] as const)('that has another %s is refused by name', async (name, code, retryable) => {
+    const { node } = createNode();
+    const result = await node.openStage({ ...openRequest(1), [name]: 77 });
+    expect(result).toMatchObject({ ok: false, error: { code, retryable } });
+    expect(result.ok ? '' : result.error.message).toContain(name);
+  });
+
+  it('of another model waits for the deployment to end', async () => {
+    const result = await createNode().node.openStage({ ...openRequest(1), manifestSha256: 'f'.repeat(64) });
+    expect(result).toMatchObject({ ok: false, error: { code: 'version_skew', retryable: true } });
+  });
+
+  it.each([
+    [
+      'speaks another version',
+      (welcome: Uint8Array<ArrayBuffer>) => ofVersion(welcome, FRAME_VERSION + 1),
+      'version_skew',
+    ],
+    ['spoke an older one', (welcome: Uint8Array<ArrayBuffer>) => ofVersion(welcome, FRAME_VERSION - 1), 'version_skew'],
+    ['answers nonsense', () => new Uint8Array(64), 'link'],
+    ['has another model', () => welcomeOf('manifest_mismatch'), 'version_skew'],
+    ['takes this stage for another one', () => welcomeOf('wrong_neighbour'), 'link'],
+  ] as const)('ends with its reason when the next stage %s', async (_name, answer, code) => {
+    const { node } = createNode({}, () => answer(welcomeOf('accepted')));
+    connect(node).link.send(hello());
+    expect(await node.openStage(openRequest(1))).toMatchObject({ ok: false, error: { code, retryable: true } });
+  });
 
   it('of a newer epoch ends the one before', async () => {
     const { node, previous, following, next } = await openNode();
