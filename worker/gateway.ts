@@ -10,6 +10,7 @@ import { ReplicaSet } from '../shards/client/replica-set.ts';
 import type { FeatureHead } from '../shards/features/feature-protocol.ts';
 import type { Clock } from '../shards/platform/clock.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
+import { answerClassify } from './api/classify/classify-route.ts';
 import { addClassifierRoutes, CLASSIFIER_METHODS } from './api/classify/routes.ts';
 import { EMBEDDINGS_SURFACE, IMAGES_SURFACE, RERANK_SURFACE } from './api/openai/call-requests.ts';
 import { answerCall } from './api/openai/call-route.ts';
@@ -32,6 +33,8 @@ import type { ClassifyDeps } from './classify/classify-texts.ts';
 import type { ClassifyLimits } from './classify/limits.ts';
 import { createFeatureSource } from './classify/feature-source.ts';
 import { ModelCache } from './classify/model-cache.ts';
+import type { ClassifyRequestLimits } from './classify/request-limits.ts';
+import { PriorCache } from './classify/zero-shot/prior-cache.ts';
 import { recipeName } from './classify/text-features.ts';
 import { isRingEntry, type Catalog, type RingEntry } from './routing/catalog.ts';
 import { ringHealth } from './routing/ring-health.ts';
@@ -76,6 +79,7 @@ export interface GatewayDeps {
   readonly limits?: GatewayLimits;
   readonly resumeLimits?: ResumeLimits;
   readonly classifyLimits?: ClassifyLimits;
+  readonly classifyRequestLimits?: ClassifyRequestLimits;
 }
 
 /** The replicas of a model, with what this gateway knows of them. */
@@ -92,6 +96,8 @@ const CLIENT_REQUEST_ID = /^[\w.-]{1,128}$/;
 export interface RouteDeps extends GenerationRouteDeps {
   readonly metering: RequestCounters;
   readonly classify: ClassifyDeps;
+  /** What this isolate knows of labels that came with requests. */
+  readonly labelPriors: PriorCache;
 }
 
 export function createRouteDeps(deps: GatewayDeps): RouteDeps {
@@ -102,6 +108,7 @@ export function createRouteDeps(deps: GatewayDeps): RouteDeps {
     resumeLimits: deps.resumeLimits ?? DEFAULT_RESUME_LIMITS,
     replicas: replicasByModel(deps),
     classify: createClassifyDeps(deps),
+    labelPriors: new PriorCache(),
   };
 }
 
@@ -157,6 +164,7 @@ export function createGateway(deps: GatewayDeps, routeDeps = createRouteDeps(dep
   app.get('/v1/prefixes/:id', (context) => getPrefix(context, routeDeps));
   app.delete('/v1/prefixes/:id', (context) => deletePrefix(context, routeDeps));
   app.delete('/v1/tenant', (context) => deleteTenant(context, tenantData(deps), deps.reportError));
+  app.post('/v1/classify', (context) => answerClassify(context, routeDeps));
   addClassifierRoutes(app, {
     ...deps,
     models: routeDeps.classify.models,
@@ -261,6 +269,7 @@ function refuseOtherMethods(app: Hono<GatewayEnv>): void {
     '/v1/models/:id{.+}': 'GET',
     '/v1/chat/completions': 'POST',
     '/v1/completions': 'POST',
+    '/v1/classify': 'POST',
     '/v1/embeddings': 'POST',
     '/v1/rerank': 'POST',
     '/v1/images/generations': 'POST',

@@ -2,7 +2,14 @@
 import type { Tier } from '../routing/tiers.ts';
 
 export type ServedSurface =
-  'chat.completions' | 'completions' | 'prefixes' | 'embeddings' | 'rerank' | 'images.generations';
+  | 'chat.completions'
+  | 'completions'
+  | 'prefixes'
+  | 'classify'
+  | 'moderations'
+  | 'embeddings'
+  | 'rerank'
+  | 'images.generations';
 
 export interface ServedRecord {
   readonly requestId: string;
