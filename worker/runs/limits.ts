@@ -20,6 +20,8 @@ export interface RunLimits {
   readonly readersMax: number;
   /** Characters of an `Idempotency-Key`; Stripe's value. */
   readonly keyLengthMax: number;
+  /** Lives of the object in a row that may end without a chunk of the run: one that ends them itself must not go on for ever. */
+  readonly fruitlessLivesMax: number;
   /** How long a run is kept after it has ended. */
   readonly retentionMs: number;
   /**
@@ -39,6 +41,7 @@ export const DEFAULT_RUN_LIMITS: RunLimits = {
   batchMs: 50,
   readersMax: 8,
   keyLengthMax: 255,
+  fruitlessLivesMax: 5,
   retentionMs: 5 * 60 * 1000,
   pulseMs: 20_000,
 };

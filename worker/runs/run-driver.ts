@@ -40,7 +40,7 @@ export class RunDriver {
     this.#record = record;
     this.#request = deps.store.request(record.id);
     this.#deps = deps;
-    this.#isPrepared = record.numChunks > 0;
+    this.#isPrepared = record.numChunks > 0 || record.numFruitlessLives > 1;
     this.prepared = new Promise((resolve) => {
       this.#settlePrepared = resolve;
     });
@@ -140,6 +140,9 @@ export class RunDriver {
         this.#stop.abort();
       },
     });
+    if (this.#record.numFruitlessLives > limits.fruitlessLivesMax) {
+      throw interrupted(`The platform was interrupted ${limits.fruitlessLivesMax} times in a row by this request.`);
+    }
     const boundTo = this.#boundTo();
     const answerId = id.slice(id.indexOf('-') + 1);
     const randomSeed = (): number => seed;
@@ -167,15 +170,9 @@ export class RunDriver {
     if (entry !== undefined && isRingEntry(entry)) {
       return entry;
     }
-    throw new ApiError({
-      status: 503,
-      type: 'server_error',
-      code: 'run_interrupted',
-      message:
-        `The platform was interrupted while '${serving.servedBy}' answered, and an origin's answer cannot be continued. ` +
-        'Send the request again with another Idempotency-Key.',
-      isFinal: true,
-    });
+    throw interrupted(
+      `The platform was interrupted while '${serving.servedBy}' answered, and an origin's answer cannot be continued.`,
+    );
   }
 
   #describe(thrown: unknown): ApiErrorDetails {
@@ -195,6 +192,16 @@ export class RunDriver {
     this.#waiting.clear();
     waiting.forEach((resolve) => resolve());
   }
+}
+
+function interrupted(what: string): ApiError {
+  return new ApiError({
+    status: 503,
+    type: 'server_error',
+    code: 'run_interrupted',
+    message: `${what} Send the request again with another Idempotency-Key.`,
+    isFinal: true,
+  });
 }
 
 /** A run that is too large to be kept has failed, whoever reads it. */

@@ -122,7 +122,7 @@ export class RunHost implements RunShardClient {
     this.#store ??= new RunStore(this.#options.sql);
     this.#store.removeEnded(this.#options.route.epochMs() - this.#limits.retentionMs);
     for (const id of this.#store.unfinished()) {
-      const record = this.#drivers.has(id) ? null : this.#store.find(id);
+      const record = this.#drivers.has(id) ? null : this.#store.begin(id);
       if (record !== null) {
         this.#start(this.#store, record);
       }

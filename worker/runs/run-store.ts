@@ -20,6 +20,7 @@ export const RUN_SCHEMA = [
     ttft_ms INTEGER,
     num_chunks INTEGER NOT NULL,
     num_bytes INTEGER NOT NULL,
+    num_fruitless_lives INTEGER NOT NULL,
     serving TEXT,
     usage TEXT,
     error TEXT
@@ -35,7 +36,8 @@ export const RUN_SCHEMA = [
 
 /** What is looked at often: a request may be large, and is not in it. */
 const RECORD_COLUMNS =
-  'id, body_digest, is_background, created_ms, status, ended_ms, ttft_ms, num_chunks, num_bytes, serving, usage, error';
+  'id, body_digest, is_background, created_ms, status, ended_ms, ttft_ms, num_chunks, num_bytes, num_fruitless_lives, ' +
+  'serving, usage, error';
 
 export interface RunRecord {
   readonly id: string;
@@ -48,6 +50,8 @@ export interface RunRecord {
   readonly ttftMs: number | null;
   readonly numChunks: number;
   readonly numBytes: number;
+  /** Lives of the object that have driven it since its last chunk, this one included. */
+  readonly numFruitlessLives: number;
   readonly serving: Serving | null;
   readonly usage: RunUsage | null;
   readonly error: ApiErrorDetails | null;
@@ -77,8 +81,8 @@ export class RunStore {
 
   insert(request: RunRequest): void {
     this.#sql.exec(
-      `INSERT INTO run (id, key_digest, body_digest, request, is_background, created_ms, status, num_chunks, num_bytes)
-        VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, 0)`,
+      `INSERT INTO run (id, key_digest, body_digest, request, is_background, created_ms, status, num_chunks, num_bytes,
+        num_fruitless_lives) VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, 0, 0)`,
       request.id,
       request.keyDigest,
       request.bodyDigest,
@@ -86,6 +90,12 @@ export class RunStore {
       request.isBackground ? 1 : 0,
       request.createdMs,
     );
+  }
+
+  /** Counts a life that drives the run. @returns the run, null when it is not there. */
+  begin(id: string): RunRecord | null {
+    this.#sql.exec('UPDATE run SET num_fruitless_lives = num_fruitless_lives + 1 WHERE id = ?', id);
+    return this.find(id);
   }
 
   find(id: string): RunRecord | null {
@@ -128,7 +138,7 @@ export class RunStore {
       );
       this.#sql.exec(
         `UPDATE run SET status = 'in_progress', num_chunks = num_chunks + ?, num_bytes = num_bytes + ?, serving = ?,
-          ttft_ms = coalesce(ttft_ms, ?) WHERE id = ?`,
+          num_fruitless_lives = 0, ttft_ms = coalesce(ttft_ms, ?) WHERE id = ?`,
         batch.chunks.length,
         batch.numBytes,
         JSON.stringify(serving),
@@ -215,6 +225,7 @@ function toRecord(row: SqlRow | undefined): RunRecord | null {
     ttftMs: count('ttft_ms'),
     numChunks: Number(row['num_chunks']),
     numBytes: Number(row['num_bytes']),
+    numFruitlessLives: Number(row['num_fruitless_lives']),
     serving: json('serving') as Serving | null,
     usage: json('usage') as RunUsage | null,
     error: json('error') as ApiErrorDetails | null,

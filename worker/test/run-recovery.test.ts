@@ -21,6 +21,14 @@ const chat = (gateway: RunGateway, body: object, key: string) =>
 const get = (gateway: RunGateway, id: string, query = '') =>
   gateway.app.request(`/v1/responses/${id}${query}`, { headers: AUTH });
 
+interface State {
+  readonly status: string;
+  readonly error: { readonly code: string } | null;
+}
+
+/** Asking for the state of a run wakes its object. */
+const stateOf = async (gateway: RunGateway, id: string): Promise<State> => (await get(gateway, id)).json();
+
 /** Events without what no two runs have in common: their names, and how much of the prompt an engine had cached. */
 const comparable = (events: readonly RunEvent[]): RunEvent[] =>
   events.map(({ number, data }) => ({ number, data: nothingCached(data.replace(/"id":"[^"]+"/, '"id":""')) }));
@@ -137,6 +145,39 @@ describe('an object that is killed', () => {
     expect(gateway.records).toMatchObject([{ outcome: 'completed', durationMs: expect.any(Number) }]);
     expect(gateway.records[0]?.durationMs).toBeGreaterThanOrEqual(20_000);
     expect(await (await get(gateway, id)).json()).toMatchObject({ status: 'completed' });
+  });
+
+  it('again and again without a chunk in between gives up on the run', async () => {
+    const gateway = runGateway(real);
+    gateway.head.close(0);
+    void chat(gateway, { ...CHAT, background: true }, 'k');
+    const id = await written(gateway, 0);
+    for (let life = 2; life <= 5; life++) {
+      gateway.runs.crash();
+      expect((await stateOf(gateway, id)).status).toBe('queued');
+    }
+    gateway.runs.crash();
+    await until(async () => (await stateOf(gateway, id)).status === 'failed', 'the run to be given up');
+    expect(await stateOf(gateway, id)).toMatchObject({ error: { code: 'run_interrupted' } });
+    expect(gateway.records).toMatchObject([{ outcome: 'failed', errorCode: 'run_interrupted', costCny: 0 }]);
+  });
+
+  it('again and again goes on as long as there is a chunk now and then', async () => {
+    const gateway = runGateway(real);
+    gateway.head.close(0);
+    void chat(gateway, { ...CHAT, background: true }, 'k');
+    const id = await written(gateway, 0);
+    for (let life = 2; life <= 8; life++) {
+      gateway.head.close(life === 5 ? 6 : 0);
+      gateway.runs.crash();
+      await stateOf(gateway, id);
+      await written(gateway, life < 5 ? 0 : 3);
+    }
+    gateway.head.open();
+    gateway.runs.crash();
+    await stateOf(gateway, id);
+    await until(() => gateway.records.length > 0, 'the end of the run');
+    expect(gateway.records).toMatchObject([{ outcome: 'completed', completionTokens: 24 }]);
   });
 
   it('ends a run that an origin served, and keeps what came', async () => {

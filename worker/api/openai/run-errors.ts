@@ -37,10 +37,16 @@ export function unknownRun(id: string): ApiError {
   );
 }
 
-/** What ended a run that did not complete. */
-export function runError({ error, status }: RunSnapshot): ApiError {
+/** What ended a run that did not complete; or its stream, when its object could not even write that it has failed. */
+export function runError({ error }: RunSnapshot): ApiError {
   return new ApiError(
-    error ?? { status: 500, type: 'server_error', code: 'internal', message: `The run is ${status} without an error.` },
+    error ?? {
+      status: 503,
+      type: 'server_error',
+      code: 'run_interrupted',
+      message: 'The run was interrupted. It goes on when it is asked for again.',
+      retryAfterSeconds: 5,
+    },
   );
 }
 
