@@ -7,6 +7,7 @@ import { messageOf, OperatorError } from '../support/operator-error.ts';
 import type { ChatFlags } from './commands/chat.ts';
 import type { DeployFlags } from './commands/deploy.ts';
 import type { DevFlags } from './commands/dev.ts';
+import type { ReplicaFlags, ReplicasFlags } from './commands/replicas.ts';
 import type { PlanFlags } from './plan-flags.ts';
 import { painter } from './ui/style.ts';
 
@@ -78,11 +79,42 @@ function buildProgram(): Command {
       const { chatCommand } = await import('./commands/chat.ts');
       await chatCommand(flags);
     });
+  addReplicaCommands(program);
   addModelCommands(program);
   registerBenchCommands(program);
   registerEvalCommands(program);
   registerOriginCommands(program);
   return program;
+}
+
+function addReplicaCommands(program: Command): void {
+  const withServer = (command: Command): Command =>
+    withHome(command)
+      .option('--url <url>', 'base URL of the gateway (http://127.0.0.1:$PORT)')
+      .option('--key <key>', "an operator's key (LAMINA_ADMIN_KEY; sk-local-admin)");
+  const withModel = (command: Command): Command =>
+    withServer(command)
+      .argument('<index>', 'number of the replica, from 0')
+      .option('--model <name>', 'model that it serves (lamina-lite)');
+  const replicas = program.command('replicas').description('replicas of a running platform');
+  withServer(replicas.command('list'))
+    .description('show what each replica does')
+    .action(async (flags: ReplicasFlags) => {
+      const { listReplicasCommand } = await import('./commands/replicas.ts');
+      await listReplicasCommand(flags);
+    });
+  withModel(replicas.command('drain'))
+    .description('send nothing new to a replica, and wait until it has finished: before it is deployed anew')
+    .action(async (index: string, flags: ReplicaFlags) => {
+      const { drainReplicaCommand } = await import('./commands/replicas.ts');
+      await drainReplicaCommand(index, flags);
+    });
+  withModel(replicas.command('resume'))
+    .description('let a drained replica take requests again')
+    .action(async (index: string, flags: ReplicaFlags) => {
+      const { resumeReplicaCommand } = await import('./commands/replicas.ts');
+      await resumeReplicaCommand(index, flags);
+    });
 }
 
 function addModelCommands(program: Command): void {
