@@ -33,6 +33,8 @@ import { systemClock, systemEntropy } from './platform/system.ts';
 export interface StageEnv {
   /** JSON of a `StageAssignment`. */
   readonly STAGE: string;
+  /** Name of the one object of the script: see `replicaName`. */
+  readonly REPLICA: string;
   /** The stage's files of the converted model. */
   readonly ASSETS: Fetcher;
   /** Shards of the next stage of the ring. */
@@ -88,7 +90,6 @@ export class StageShard extends DurableObject<StageEnv> {
   readonly #pageStore: SqlitePageStore;
   readonly #role: Role;
   readonly #drainMark: DrainMark;
-  #replica: string | null = null;
 
   constructor(ctx: DurableObjectState, env: StageEnv) {
     super(ctx, env);
@@ -150,8 +151,7 @@ export class StageShard extends DurableObject<StageEnv> {
   }
 
   /** Takes part in a new epoch: see `StageControl` and `ShardStub`. Every stage but the head. */
-  async openStage(request: OpenStageRequest, replica: string): Promise<OpenStageResult> {
-    this.#replica = replica;
+  async openStage(request: OpenStageRequest): Promise<OpenStageResult> {
     if (this.#role.kind === 'head') {
       const message = 'the head was asked to be another stage: the bindings of the ring are mixed up';
       return { ok: false, error: { code: 'wrong_assignment', retryable: false, message } };
@@ -215,11 +215,7 @@ export class StageShard extends DurableObject<StageEnv> {
   /** All objects of a replica have its name, each in its own namespace. */
   protected replicaName(): string {
     // An object that was called from another process of the local runtime knows its id but not its name.
-    const name = this.ctx.id.name ?? this.#replica;
-    if (name === null) {
-      throw new Error('a shard is reached by the name of its replica, not by an id');
-    }
-    return name;
+    return this.ctx.id.name ?? this.env.REPLICA;
   }
 
   #createRole(assignment: StageAssignment): Role {
@@ -237,10 +233,7 @@ export class StageShard extends DurableObject<StageEnv> {
       return { kind: 'stage', node: new StageNode(shared) };
     }
     const stages = Array.from({ length: assignment.stageCount - 1 }, (_, i) =>
-      shardControl(
-        () => this.shardOfStage(i + 1),
-        () => this.replicaName(),
-      ),
+      shardControl(() => this.shardOfStage(i + 1)),
     );
     const ring = new RingHead({ ...shared, stages, entropy: systemEntropy });
     const features = new FeatureExtractor({ ...shared, isRingInUse: () => ring.isInUse });

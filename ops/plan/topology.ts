@@ -2,6 +2,7 @@
  * Which scripts a platform consists of and how they are bound to each other: the one description that the local runtime
  * and the deployed configuration are both made from.
  */
+import { replicaName } from '../../shards/client/replica-head.ts';
 import type { StageAssignment } from '../../shards/model/assignment.ts';
 import type { CatalogEntry } from '../../worker/routing/catalog.ts';
 import { PUBLIC_MODELS } from '../../worker/routing/tiers.ts';
@@ -133,7 +134,7 @@ function replicaStages(plan: Plan, replicaIndex: number, assignments: readonly S
     const followers = stageIndex === 0 ? Array.from({ length: stageCount - 1 }, (_, index) => index + 1) : [];
     return {
       name: scriptName(stageIndex),
-      variables: { STAGE: JSON.stringify(assignment) },
+      variables: { STAGE: JSON.stringify(assignment), REPLICA: replicaName(replicaIndex) },
       namespaces: [
         stageBinding('SHARD', stageIndex),
         stageBinding('NEXT', stageIndex + 1),

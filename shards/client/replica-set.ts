@@ -5,6 +5,7 @@
  */
 import type { EngineLoad, HeadClient } from '../engine/protocol.ts';
 import type { Clock } from '../platform/clock.ts';
+import { replicaName } from './replica-head.ts';
 import { nearestWithinBound } from './rendezvous.ts';
 
 /** What a replica said of its load is worth something for so long: about as long as an answer takes. */
@@ -55,7 +56,7 @@ export class Replica<Head extends HeadClient = HeadClient> {
   constructor(index: number, head: Head, clock: Clock) {
     this.index = index;
     this.head = head;
-    this.id = `replica-${index}`;
+    this.id = replicaName(index);
     this.#clock = clock;
   }
 

@@ -1,9 +1,6 @@
 /** The head shard behind its Durable Object stub. */
-import type { ReplicaHead } from '../../shards/client/replica-head.ts';
+import { replicaName, type ReplicaHead } from '../../shards/client/replica-head.ts';
 import type { FeatureHead } from '../../shards/features/feature-protocol.ts';
-
-/** Name of a replica's objects, the same in each of its scripts. */
-const replicaName = (replicaIndex: number): string => `replica-${replicaIndex}`;
 
 type HeadStub = ReplicaHead & FeatureHead;
 

@@ -9,17 +9,16 @@ export const LINK_PATH = '/link';
 /** What a stage's object offers to the others. Written out, since the class lives in another script. */
 export interface ShardStub {
   fetch(url: string, init: { readonly headers: Readonly<Record<string, string>> }): Promise<Response>;
-  /** @param replica name of the caller's object, and of the callee's */
-  openStage(request: OpenStageRequest, replica: string): Promise<OpenStageResult>;
+  openStage(request: OpenStageRequest): Promise<OpenStageResult>;
   editPages(edit: PageEdit): Promise<void>;
 }
 
 /** Finds a stage's object. A stub is of no use after an exception, so each call takes a new one. */
 export type FindShard = () => ShardStub;
 
-export function shardControl(findShard: FindShard, findReplica: () => string): StageControl {
+export function shardControl(findShard: FindShard): StageControl {
   return {
-    openStage: (request) => findShard().openStage(request, findReplica()),
+    openStage: (request) => findShard().openStage(request),
     editPages: (edit) => findShard().editPages(edit),
   };
 }
