@@ -20,7 +20,7 @@ export interface Checkpoints {
 }
 
 /** Digits beyond these change neither which C is best nor, in the second place, what is measured. */
-const TOLERANCE: Tolerance = { gradient: 1e-6, decrease: 1e-3 };
+const TOLERANCE: Tolerance = { gradient: 1e-6, decrease: 3e-3 };
 
 /** For the progress within a fit, whose length nobody knows before. */
 const ITERATIONS_TYPICAL = 20;
