@@ -1,5 +1,6 @@
 /** `/v1/prefixes` over a head that says what it is asked. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { finishEvent, tokenEvent } from '../../ops/testing/scripted-head.ts';
 import { createGateway } from '../gateway.ts';
 import { DEFAULT_GATEWAY_LIMITS } from '../limits.ts';
 import type { ServedRecord } from '../metering/served-record.ts';
@@ -21,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => remove());
 
 function setUp(limits = DEFAULT_GATEWAY_LIMITS, numReplicas = 1) {
-  const heads = Array.from({ length: numReplicas }, () => new PrefixHead());
+  const heads = Array.from({ length: numReplicas }, () => new PrefixHead([tokenEvent(70), finishEvent]));
   const [head = new PrefixHead()] = heads;
   const records: ServedRecord[] = [];
   const time = { nowMs: 1_700_000_000_000 };
@@ -153,6 +154,22 @@ describe('a prefix', () => {
     expect(set.heads.reduce((sum, { warmed }) => sum + warmed.length, 0)).toBe(1);
     await call(set, `/v1/prefixes/${body['id']}`, 'DELETE');
     expect(set.heads.map(({ unpinned }) => unpinned.length)).toEqual([1, 1, 1]);
+  });
+
+  it.each([null, 'bot'])('lies where requests with it are sent (%s)', async (key) => {
+    const replicas = new Set<number>();
+    for (let question = 0; question < 12; question++) {
+      const set = setUp(DEFAULT_GATEWAY_LIMITS, 3);
+      const more = key === null ? {} : { prompt_cache_key: `${key} ${question}` };
+      const messages = [{ role: 'system', content: `${question} shoes, boots and sandals are what you sell.` }];
+      await warm(set, { ...PREFIX, messages, ...more });
+      const chat = { model: TEST_MODEL, messages: [...messages, { role: 'user', content: 'Boots?' }], ...more };
+      await (await post(set.app, '/v1/chat/completions', chat)).text();
+      const warmedAt = set.heads.findIndex(({ warmed }) => warmed.length === 1);
+      expect(set.heads.map(({ requests }) => requests.length > 0)).toEqual(set.heads.map((_, at) => at === warmedAt));
+      replicas.add(warmedAt);
+    }
+    expect(replicas.size).toBeGreaterThan(1);
   });
 
   it('that cannot be computed is not kept', async () => {
