@@ -42,6 +42,8 @@ export default defineConfig({
           HEAD_0: { className: 'HeadShard', useSQLite: true },
           RUNS: { className: 'RunShard', useSQLite: true },
           PREFIXES: { className: 'PrefixShard', useSQLite: true },
+          CLASSIFIERS: { className: 'ClassifierShard', useSQLite: true },
+          CLASSIFIER_INDEX: { className: 'ClassifierIndex', useSQLite: true },
         },
         assets: { directory: modelFolder, binding: 'ASSETS' },
         bindings: {

@@ -1,4 +1,7 @@
-/** The gateway's script with the ring in it, for tests: one stage that has all layers of the tiny model. */
+/**
+ * The gateway's script with everything in it that it is bound to, for tests: the classifiers' objects, and a ring of one
+ * stage that has all layers of the tiny model.
+ */
 import type { StageAssignment } from '../../../shards/model/assignment.ts';
 import { StageShard } from '../../../shards/stage-shard.ts';
 
@@ -24,3 +27,4 @@ export class HeadShard extends StageShard {
 }
 
 export { default, PrefixShard, RunShard } from '../../index.ts';
+export { ClassifierIndex, ClassifierShard } from '../../platform/classifier-shard.ts';
