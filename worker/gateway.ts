@@ -11,6 +11,7 @@ import type { FeatureHead } from '../shards/features/feature-protocol.ts';
 import type { Clock } from '../shards/platform/clock.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
 import { answerClassify } from './api/classify/classify-route.ts';
+import { answerModerations, answerPooledClassify } from './api/classify/thin-surfaces.ts';
 import { addClassifierRoutes, CLASSIFIER_METHODS } from './api/classify/routes.ts';
 import { EMBEDDINGS_SURFACE, IMAGES_SURFACE, RERANK_SURFACE } from './api/openai/call-requests.ts';
 import { answerCall } from './api/openai/call-route.ts';
@@ -33,6 +34,7 @@ import type { ClassifyDeps } from './classify/classify-texts.ts';
 import type { ClassifyLimits } from './classify/limits.ts';
 import { createFeatureSource } from './classify/feature-source.ts';
 import { ModelCache } from './classify/model-cache.ts';
+import type { Moderation } from './classify/moderation.ts';
 import type { ClassifyRequestLimits } from './classify/request-limits.ts';
 import { PriorCache } from './classify/zero-shot/prior-cache.ts';
 import { recipeName } from './classify/text-features.ts';
@@ -78,6 +80,8 @@ export interface GatewayDeps {
   readonly reportError: (requestId: string, thrown: unknown) => void;
   readonly limits?: GatewayLimits;
   readonly resumeLimits?: ResumeLimits;
+  /** The classifier of `/v1/moderations`; null where the operator names none. */
+  readonly moderation: Moderation | null;
   readonly classifyLimits?: ClassifyLimits;
   readonly classifyRequestLimits?: ClassifyRequestLimits;
 }
@@ -146,6 +150,7 @@ export function createGateway(deps: GatewayDeps, routeDeps = createRouteDeps(dep
   app.route('/v1/admin', adminRoutes(routeDeps));
   app.use('/v1/*', authenticate(deps));
   app.use('/metrics', authenticate(deps));
+  app.post('/classify', authenticate(deps));
   app.get('/metrics', (context) =>
     context.text(routeDeps.metering.render(deps.origins.health()), 200, METRICS_HEADERS),
   );
@@ -163,8 +168,11 @@ export function createGateway(deps: GatewayDeps, routeDeps = createRouteDeps(dep
   app.get('/v1/prefixes', (context) => listPrefixes(context, routeDeps));
   app.get('/v1/prefixes/:id', (context) => getPrefix(context, routeDeps));
   app.delete('/v1/prefixes/:id', (context) => deletePrefix(context, routeDeps));
+  app.get('/v1/tenant', (context) => context.json({ id: context.get('tenant'), object: 'tenant' }));
   app.delete('/v1/tenant', (context) => deleteTenant(context, tenantData(deps), deps.reportError));
   app.post('/v1/classify', (context) => answerClassify(context, routeDeps));
+  app.post('/v1/moderations', (context) => answerModerations(context, routeDeps));
+  app.post('/classify', (context) => answerPooledClassify(context, routeDeps));
   addClassifierRoutes(app, {
     ...deps,
     models: routeDeps.classify.models,
@@ -270,6 +278,8 @@ function refuseOtherMethods(app: Hono<GatewayEnv>): void {
     '/v1/chat/completions': 'POST',
     '/v1/completions': 'POST',
     '/v1/classify': 'POST',
+    '/v1/moderations': 'POST',
+    '/classify': 'POST',
     '/v1/embeddings': 'POST',
     '/v1/rerank': 'POST',
     '/v1/images/generations': 'POST',
@@ -277,7 +287,7 @@ function refuseOtherMethods(app: Hono<GatewayEnv>): void {
     '/v1/responses/:id/cancel': 'POST',
     '/v1/prefixes': 'GET, POST',
     '/v1/prefixes/:id': 'GET, DELETE',
-    '/v1/tenant': 'DELETE',
+    '/v1/tenant': 'GET, DELETE',
     ...CLASSIFIER_METHODS,
     ...Object.fromEntries(PLAYGROUND_PATHS.map((path) => [path, 'GET'])),
   };

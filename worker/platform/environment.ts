@@ -1,6 +1,7 @@
 /** The bindings and variables of the gateway's Worker, checked once per isolate. */
 import type { Environment } from '../auth/keyring.ts';
 import type { PrefixShard } from './prefix-shard.ts';
+import { parseModeration, type Moderation } from '../classify/moderation.ts';
 import type { ClassifierClient, ClassifierIndexClient } from '../classify/classifier.ts';
 import type { ObjectNamespace } from './classifier-stubs.ts';
 import type { RunShardObject } from './run-shard.ts';
@@ -18,6 +19,8 @@ export interface GatewayBindings {
   readonly ADMIN_KEYS?: string;
   /** Web origins that may call the API from a browser, separated by commas. */
   readonly CORS_ORIGINS?: string;
+  /** JSON: see `worker/classify/moderation.ts`. */
+  readonly MODERATION?: string;
   /** Namespace of the objects that keep runs: `RunShard` of this script. */
   readonly RUNS: DurableObjectNamespace<RunShardObject>;
   /** Namespace of the objects that keep prefixes: `PrefixShard` of this script. */
@@ -35,6 +38,7 @@ export interface GatewaySettings {
   readonly adminKeys: readonly string[];
   readonly corsOrigins: readonly string[];
   readonly catalog: Catalog;
+  readonly moderation: Moderation | null;
 }
 
 /** @throws Error naming the variable that is wrong and what it should be. */
@@ -61,6 +65,7 @@ export function readSettings(bindings: GatewayBindings): GatewaySettings {
     adminKeys,
     corsOrigins: commaList(bindings.CORS_ORIGINS),
     catalog,
+    moderation: parseModeration(bindings.MODERATION),
   };
 }
 

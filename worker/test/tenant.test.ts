@@ -104,6 +104,6 @@ describe('DELETE /v1/tenant', () => {
   it('takes no other method and no stranger', async () => {
     const set = await setUp();
     expect((await set.app.request('/v1/tenant', { method: 'DELETE' })).status).toBe(401);
-    expect((await set.app.request('/v1/tenant', { headers: MINE })).status).toBe(405);
+    expect((await set.app.request('/v1/tenant', { method: 'POST', headers: MINE })).status).toBe(405);
   });
 });

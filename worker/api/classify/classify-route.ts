@@ -7,16 +7,15 @@ import { judgeTexts, type Judged } from '../../classify/judge-texts.ts';
 import { judge, type Judgement, type JudgementRules } from '../../classify/judgement.ts';
 import { CLASSIFY_REQUEST_LIMITS, type ClassifyRequestLimits } from '../../classify/request-limits.ts';
 import type { GatewayEnv, RouteDeps } from '../../gateway.ts';
-import { RequestMeter } from '../../metering/request-meter.ts';
+import type { RequestMeter } from '../../metering/request-meter.ts';
 import { isRingEntry, type CatalogEntry, type RingEntry } from '../../routing/catalog.ts';
-import { heldJson } from '../http/held-json.ts';
-import { badRequest, toApiError } from '../openai/errors.ts';
+import { badRequest } from '../openai/errors.ts';
 import { unknownModel } from '../openai/models.ts';
-import { readBody } from '../openai/request-body.ts';
 import { parseClassifyRequest, type ClassifyRequest } from './classify-request.ts';
 import { classificationBody, type AnsweredText } from './classify-wire.ts';
 import { failureError } from './failures.ts';
 import { judgeDepsOf } from './judge-deps.ts';
+import { answerMetered, backendOf, type PreparedCall } from './metered-json.ts';
 
 /** What judges the texts of a request, and who is asked about those that it has no label for. */
 interface ClassifyJob {
@@ -28,30 +27,20 @@ interface ClassifyJob {
   readonly limits: ClassifyRequestLimits;
 }
 
-export async function answerClassify(context: Context<GatewayEnv>, deps: RouteDeps): Promise<Response> {
+export function answerClassify(context: Context<GatewayEnv>, deps: RouteDeps): Promise<Response> {
   const tenant = context.get('tenant');
-  const requestId = context.get('requestId');
-  const startedAtMs = deps.epochMs();
-  const meter = new RequestMeter(deps.metering, deps.clock, { requestId, tenant, surface: 'classify', startedAtMs });
   const limits = deps.classifyRequestLimits ?? CLASSIFY_REQUEST_LIMITS;
-  try {
-    const request = parseClassifyRequest(await readBody(context.req.raw, deps.limits), limits);
+  const prepare = (body: unknown): PreparedCall => {
+    const request = parseClassifyRequest(body, limits);
     const entry = entryOf(request, deps);
     const escalationEntry = request.escalation === 'pro' ? proEntry(deps) : null;
-    meter.requested({ model: entry.id, isStream: false, numChoices: request.texts.length });
-    const job: ClassifyJob = { tenant, request, entry, escalationEntry, meter, limits };
-    return await heldJson(context.req.raw, {
-      clock: deps.clock,
-      meter,
-      work: (signal) => classify(job, signal, deps),
-      headers: () => ({ 'x-lamina-served-by': backendOf(entry) }),
-      reportError: (thrown) => deps.reportError(requestId, thrown),
-    });
-  } catch (thrown) {
-    const { status, code } = toApiError(thrown).details;
-    meter.end(status < 500 ? 'refused' : 'failed', code ?? null);
-    throw thrown;
-  }
+    return {
+      entry,
+      numTexts: request.texts.length,
+      work: (meter, signal) => classify({ tenant, request, entry, escalationEntry, meter, limits }, signal, deps),
+    };
+  };
+  return answerMetered(context, 'classify', prepare, deps);
 }
 
 /** @throws ApiError unless the model runs in the platform. */
@@ -75,13 +64,10 @@ function proEntry({ catalog }: RouteDeps): CatalogEntry {
   return entry;
 }
 
-const backendOf = ({ backend }: RingEntry): string => `ring/${backend.model}`;
-
 async function classify(job: ClassifyJob, signal: AbortSignal, deps: RouteDeps): Promise<object> {
   const { tenant, request, entry, meter } = job;
   const { source, texts } = request;
   const judgeDeps = judgeDepsOf(entry, deps);
-  meter.attempted(1);
   const result = await judgeTexts(judgeDeps, tenant, source, texts, signal);
   if (!result.ok) {
     throw failureError(source.type === 'classifier' ? source.id : '', result.error);

@@ -74,6 +74,7 @@ export function gatewayDeps(
       throw new Error('this test keeps no prefixes: see prefixes.test.ts');
     },
     featureHeads: () => [],
+    moderation: null,
     classifiers: {
       classifier: () => {
         throw new Error('this test has no classifiers: see local-classifiers.ts');
