@@ -45,8 +45,9 @@ async function shardOf(id: string): Promise<DurableObjectStub<RunShard>> {
 const numTables = (state: DurableObjectState): unknown =>
   state.storage.sql.exec("SELECT count(*) AS n FROM sqlite_master WHERE name IN ('run', 'batch', 'prefix')").one()['n'];
 
-const POLL_MS = 5;
-const POLLS_MAX = 2000;
+/** Each question costs time of the only thread, which the answer needs. */
+const POLL_MS = 50;
+const POLLS_MAX = 400;
 
 async function until(isDone: () => Promise<boolean>): Promise<void> {
   for (let attempt = 0; attempt < POLLS_MAX; attempt++) {
