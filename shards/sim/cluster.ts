@@ -38,27 +38,30 @@ export class SimReplica {
     return role?.kind === 'head' ? role.engine : null;
   }
 
+  /** Asks the head something from the process `from`. */
+  call<T>(from: SimProcess, name: string, run: (engine: HeadEngine, process: SimProcess) => Promise<T>): Promise<T> {
+    const object = this.head.object;
+    if (object === null || object.role.kind !== 'head') {
+      return Promise.reject(new Error(`${this.head.name} is down`));
+    }
+    const { engine } = object.role;
+    return this.#network.call(from, object.process, name, () => run(engine, object.process));
+  }
+
   /**
    * The head as a client in the process `from` reaches it.
    * @param cutAfterMs when the stream of a request breaks, if it does
    */
   clientIn(from: SimProcess, cutAfterMs: (request: GenerateRequest) => number | null): HeadClient {
-    const call = <T>(name: string, run: (engine: HeadEngine, process: SimProcess) => Promise<T>): Promise<T> => {
-      const object = this.head.object;
-      if (object === null || object.role.kind !== 'head') {
-        return Promise.reject(new Error(`${this.head.name} is down`));
-      }
-      const { engine } = object.role;
-      return this.#network.call(from, object.process, name, () => run(engine, object.process));
-    };
     return {
       generate: (request: GenerateRequest) =>
-        call('generate', async (engine, process) => {
+        this.call(from, 'generate', async (engine, process) => {
           const stream = await engine.generate(structuredClone(spoilRequest(this.#canary, request)));
           const route = { network: this.#network, from: process, to: from, cutAfterMs: cutAfterMs(request) };
           return carryStream(stream, route);
         }),
-      stats: (): Promise<EngineStats> => call('stats', async (engine) => structuredClone(await engine.stats())),
+      stats: (): Promise<EngineStats> =>
+        this.call(from, 'stats', async (engine) => structuredClone(await engine.stats())),
     };
   }
 }

@@ -14,6 +14,7 @@ import { check, SimFailure } from './failure.ts';
 import { FaultCounts, type FaultKind, type FaultPlan } from './faults.ts';
 import { nextRelease, type ModelRelease, type SyncSha256Hex } from './model-files.ts';
 import { SimNetwork } from './network.ts';
+import { Operator } from './operator.ts';
 import type { ExpectedAnswer } from './oracle.ts';
 import type { ClusterPlan } from './plan.ts';
 import { SimProcess } from './process.ts';
@@ -78,6 +79,7 @@ export class Simulation {
   readonly network: SimNetwork;
   readonly cluster: SimCluster;
   readonly chaos: Chaos;
+  readonly operator: Operator;
   readonly faults = new FaultCounts();
   readonly requests: ClientRequest[] = [];
   readonly #options: SimulationOptions;
@@ -122,6 +124,7 @@ export class Simulation {
       nextRelease: nextRelease(release, sha256),
       clientName: this.#gateway.name,
     });
+    this.operator = new Operator(this.#gateway);
     const heads = this.cluster.replicas.map((replica) =>
       replica.clientIn(this.#gateway, (request) => this.#takeCut(request)),
     );
@@ -144,6 +147,38 @@ export class Simulation {
     this.requests.push(sent);
     this.#numOpen++;
     this.events.schedule(delayMs, `${requestId} of ${tenant} is sent`, () => void this.#run(sent, behaviour));
+  }
+
+  /** Lets something happen after `delayMs` that may take time; what it throws fails the simulation. */
+  later(delayMs: number, label: string, run: () => Promise<void>): void {
+    this.events.schedule(delayMs, label, () => {
+      run().catch((thrown: unknown) => {
+        this.#failure ??= asFailure(thrown);
+      });
+    });
+  }
+
+  /**
+   * Waits for a promise while time goes on.
+   * @throws SimFailure when it has not settled after `withinMs`; whatever it rejects with.
+   */
+  async await<T>(promise: Promise<T>, withinMs: number, what: string): Promise<T> {
+    let settled: { readonly value: T } | { readonly thrown: unknown } | null = null;
+    promise.then(
+      (value) => {
+        settled = { value };
+      },
+      (thrown: unknown) => {
+        settled = { thrown };
+      },
+    );
+    await this.runUntil(this.events.nowMs + withinMs, () => settled !== null);
+    const result = settled as { readonly value: T } | { readonly thrown: unknown } | null;
+    check(result !== null, 'ending', `${what} has not ended`);
+    if ('thrown' in result) {
+      throw result.thrown;
+    }
+    return result.value;
   }
 
   /**
