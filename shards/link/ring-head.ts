@@ -239,15 +239,25 @@ export class RingHead {
   async editPages(edit: PageEdit): Promise<Result<null, StageFailure>> {
     const numKeys = edit.kind === 'deleteTenant' ? 0 : edit.keys.length;
     assert(numKeys <= PAGE_EDIT_KEYS_MAX, `an edit of ${numKeys} pages, at most ${PAGE_EDIT_KEYS_MAX} go in one`);
-    this.#pages.flush();
-    applyPageEdit(this.#options.pageStore, edit);
-    const edited = await Promise.allSettled(this.#options.stages.map((stage) => stage.editPages(edit)));
-    for (const [i, result] of edited.entries()) {
+    const { stages } = this.#options;
+    const edited = await Promise.allSettled([
+      this.#editOwnPages(edit),
+      ...stages.map((stage) => stage.editPages(edit)),
+    ]);
+    for (const [stageIndex, result] of edited.entries()) {
       if (result.status === 'rejected') {
-        return err(unreachable(i + 1, result.reason));
+        const message = `stage ${stageIndex} has not changed what it keeps: ${describeError(result.reason)}`;
+        return err({ code: 'link', retryable: true, message });
       }
     }
     return ok(null);
+  }
+
+  /** Rejects when the store cannot: its disk may be full. */
+  async #editOwnPages(edit: PageEdit): Promise<void> {
+    // Nothing that was saved before may come to the store after.
+    this.#pages.flush();
+    applyPageEdit(this.#options.pageStore, edit);
   }
 
   /**

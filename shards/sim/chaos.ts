@@ -45,7 +45,7 @@ export class Chaos {
     }
   }
 
-  /** Faults stop; whatever is down, cut off, slow or ahead comes back. Clocks stay as they are. */
+  /** Faults stop; whatever is down, cut off, slow, full or ahead comes back. Clocks stay as they are. */
   end(): void {
     const { cluster, network } = this.#options;
     this.#isOver = true;
@@ -58,6 +58,8 @@ export class Chaos {
       }
       this.#restart(shard);
       shard.slowDown(1);
+      shard.storage.isFull = false;
+      shard.storage.onNextWrite = null;
     }
   }
 
@@ -126,7 +128,7 @@ export class Chaos {
 
   /** Waits for the next write, which will not be durable yet when the isolate goes. */
   #killWhileWriting(shard: SimShard): boolean {
-    shard.store.onNextWrite = () =>
+    shard.storage.onNextWrite = () =>
       this.#later(0, `${shard.name} ends while it writes`, () => {
         if (shard.object !== null) {
           this.#options.counts.add('kill_while_writing');
@@ -155,9 +157,9 @@ export class Chaos {
   }
 
   #fillDisk(shard: SimShard): boolean {
-    shard.store.isFull = true;
+    shard.storage.isFull = true;
     this.#later(this.#between(FULL_DISK_MS), `${shard.name} has room again`, () => {
-      shard.store.isFull = false;
+      shard.storage.isFull = false;
     });
     return true;
   }

@@ -40,9 +40,9 @@ function numTokensInCommon(tokens: readonly number[], others: readonly number[])
 /** Nothing of a deleted tenant is stored by any stage or found by any head. */
 export function checkDeleted(cluster: SimCluster, cacheSalt: string): void {
   const tenant = tenantKey(cacheSalt);
-  for (const { name, store } of cluster.shards) {
-    const numLeft = store.keysOf(tenant).length;
-    check(numLeft === 0, 'tenants', `${name} still stores ${numLeft} pages of ${cacheSalt}, which was deleted`);
+  for (const { name, storage } of cluster.shards) {
+    const numLeft = storage.keysWith(tenant).length;
+    check(numLeft === 0, 'tenants', `${name} still has ${numLeft} rows of ${cacheSalt}, which was deleted`);
   }
   for (const { head, engine } of cluster.replicas) {
     const entries = [...(engine?.inspect().cache.entries() ?? [])];

@@ -6,6 +6,7 @@ import type { StageControl } from '../link/ring-protocol.ts';
 import { StageNode } from '../link/stage-node.ts';
 import type { StageAssignment } from '../model/assignment.ts';
 import { RuntimeHost } from '../model/runtime-host.ts';
+import { SqlitePageStore } from '../platform/cloudflare/sqlite-page-store.ts';
 import type { AssetSource } from '../platform/assets.ts';
 import type { Entropy } from '../platform/clock.ts';
 import type { FrameLink, LinkConnector } from '../platform/link.ts';
@@ -17,7 +18,7 @@ import { assignmentOf, type ClusterPlan } from './plan.ts';
 import { SimProcess } from './process.ts';
 import type { Random } from './random.ts';
 import { SimLinkEnd } from './sim-link.ts';
-import { SimPageStore } from './sim-page-store.ts';
+import { SimStorage } from './sim-storage.ts';
 import type { Totals } from './totals.ts';
 
 export interface ShardOptions {
@@ -43,6 +44,7 @@ export type ShardRole =
 /** What exists while the object lives. */
 export interface ShardObject {
   readonly process: SimProcess;
+  readonly store: SqlitePageStore;
   readonly role: ShardRole;
 }
 
@@ -51,6 +53,8 @@ export type Ending = 'reset' | 'kill' | 'kill_while_writing';
 
 /** Of a page that nobody uses: some are forgotten before the end of a seed. */
 const STORE_TTL_MS = 60_000;
+/** Enough for the larger of the two budgets. */
+const STORE_PAGES_MAX = 4_096;
 /** Until a write is durable, on average. */
 const FLUSH_MS = 20;
 /** Time that a file of weights takes, on average. */
@@ -60,7 +64,7 @@ export class SimShard {
   readonly name: string;
   readonly stageIndex: number;
   /** Survives everything. */
-  readonly store: SimPageStore;
+  readonly storage: SimStorage;
   readonly #options: ShardOptions;
   /** Shards of the same replica, by stage; set once all are there. */
   #ring: readonly SimShard[] = [];
@@ -73,15 +77,12 @@ export class SimShard {
     this.name = `r${options.replicaIndex}s${options.stageIndex}`;
     this.stageIndex = options.stageIndex;
     const { events, random } = options;
-    const clock = new SimProcess(`${this.name} store`, events);
-    this.store = new SimPageStore({
+    this.storage = new SimStorage({
       name: this.name,
       events,
-      clock,
       random,
-      bytesMax: options.plan.storeBytesMax,
-      ttlMs: STORE_TTL_MS,
       flushMs: FLUSH_MS,
+      onAlarm: () => this.#object?.store.prune(),
     });
   }
 
@@ -100,7 +101,9 @@ export class SimShard {
     const assignment = assignmentOf(plan, release, this.stageIndex);
     const assets = memoryAssets(release, process, () => network.latency() + ASSET_LATENCY_MS);
     this.#host ??= this.#createHost(assignment);
-    this.#object = { process, role: this.#createRole(process, assignment, assets, this.#host) };
+    const limits = { bytesMax: plan.storeBytesMax, pagesMax: STORE_PAGES_MAX, ttlMs: STORE_TTL_MS };
+    const store = new SqlitePageStore({ storage: this.storage, clock: process, scope: assignment, limits });
+    this.#object = { process, store, role: this.#createRole(process, assignment, assets, store, this.#host) };
   }
 
   stop(reason: string, ending: Ending): void {
@@ -111,7 +114,7 @@ export class SimShard {
     }
     if (object !== null) {
       this.#options.totals.addEngine(object.role);
-      this.store.crash(ending === 'kill_while_writing');
+      this.storage.crash(ending === 'kill_while_writing');
       object.process.kill(reason);
     }
   }
@@ -156,7 +159,13 @@ export class SimShard {
     });
   }
 
-  #createRole(process: SimProcess, assignment: StageAssignment, assets: AssetSource, host: RuntimeHost): ShardRole {
+  #createRole(
+    process: SimProcess,
+    assignment: StageAssignment,
+    assets: AssetSource,
+    pageStore: SqlitePageStore,
+    host: RuntimeHost,
+  ): ShardRole {
     const { entropy, plan } = this.#options;
     const shared = {
       assignment,
@@ -165,7 +174,7 @@ export class SimShard {
       assets,
       connectNext: this.#connector(process),
       clock: process,
-      pageStore: this.store,
+      pageStore,
     };
     if (this.stageIndex > 0) {
       return { kind: 'stage', node: new StageNode(shared) };

@@ -124,7 +124,9 @@ export class Simulation {
       nextRelease: nextRelease(release, sha256),
       clientName: this.#gateway.name,
     });
-    this.operator = new Operator(this.#gateway);
+    this.operator = new Operator(this.#gateway, (thrown) => {
+      this.#failure ??= asFailure(thrown);
+    });
     const heads = this.cluster.replicas.map((replica) =>
       replica.clientIn(this.#gateway, (request) => this.#takeCut(request)),
     );

@@ -9,6 +9,9 @@ import { planCalls, planWorkload, type PlannedCall } from './workload.ts';
 /** A client asks up to 16 times and waits up to two minutes each time; with a slow reader that is half an hour. */
 const ENDING_MS_MAX = 60 * 60_000;
 
+/** A reader that stalls is given up after a minute, and sequences behind it may need its pages first. */
+const ABANDONED_MS_MAX = 10 * 60_000;
+
 /** Ends when the faults have stopped and every request has ended. */
 export async function runStorm(simulation: Simulation, oracle: Oracle, plan: SimPlan): Promise<void> {
   simulation.cluster.start();
@@ -20,13 +23,21 @@ export async function runStorm(simulation: Simulation, oracle: Oracle, plan: Sim
   simulation.chaos.start();
   await simulation.runUntil(plan.stormMs, () => false);
   simulation.chaos.end();
-  for (const { engine } of simulation.cluster.replicas) {
+  const { events, operator, cluster } = simulation;
+  await simulation.runUntil(events.nowMs + ENDING_MS_MAX, () => operator.numOpen === 0);
+  check(operator.numOpen === 0, 'ending', `${operator.numOpen} calls have not ended`);
+  for (const { engine } of cluster.replicas) {
     await engine?.resume();
   }
-  await simulation.runUntil(simulation.events.nowMs + ENDING_MS_MAX, () => simulation.numOpen === 0);
+  await simulation.runUntil(events.nowMs + ENDING_MS_MAX, () => simulation.numOpen === 0);
   for (const { request, outcome } of simulation.requests) {
     check(outcome !== null, 'ending', `${request.requestId} has not ended`);
   }
+  // Clients that are gone without a word are given up.
+  const numLeft = (): number =>
+    cluster.replicas.reduce((sum, { engine }) => sum + (engine?.inspect().sequences.length ?? 0), 0);
+  await simulation.runUntil(events.nowMs + ABANDONED_MS_MAX, () => numLeft() === 0);
+  check(numLeft() === 0, 'ending', `${numLeft()} sequences go on that nobody waits for`);
 }
 
 /** Faults may make a call fail: then it is not repeated. */

@@ -145,6 +145,16 @@ it('an edit of a stage that cannot be reached fails, for it to be tried again', 
   expect(result).toMatchObject({ ok: false, error: { code: 'link', retryable: true } });
 });
 
+it('an edit that the disk of the head has no room for fails, for it to be tried again', async () => {
+  const local = await openRing(2);
+  const pin = (): never => {
+    throw new Error('database or disk is full');
+  };
+  Object.assign(local.pageStores[0] as object, { pin });
+  const result = await local.ring.editPages({ kind: 'pin', keys: [keyOf('1')], untilMs: 1 });
+  expect(result).toMatchObject({ ok: false, error: { retryable: true } });
+});
+
 describe('pages that wait to be written', () => {
   const page = new Uint8Array(100);
   const runtime = { pageView: () => page } as unknown as StageRuntime;

@@ -33,10 +33,18 @@ export interface SqlitePageStoreOptions {
   readonly limits?: Partial<PageIndexLimits>;
 }
 
-/** The part of an object's storage that is used. */
-export type PageStorage = Pick<DurableObjectStorage, 'put' | 'delete' | 'setAlarm'> & {
-  readonly kv: Pick<SyncKvStorage, 'get' | 'list' | 'put' | 'delete'>;
-};
+/** The part of an object's storage that is used, in its own words, since a simulation has no types of the runtime. */
+export interface PageStorage {
+  put(entries: Record<string, unknown>, options: typeof UNCONFIRMED): Promise<void>;
+  delete(keys: string[], options: typeof UNCONFIRMED): Promise<unknown>;
+  setAlarm(atMs: number, options: typeof UNCONFIRMED): Promise<void>;
+  readonly kv: {
+    get(key: string): unknown;
+    list(options: { readonly prefix: string }): Iterable<[key: string, value: unknown]>;
+    put(key: string, value: unknown): void;
+    delete(key: string): unknown;
+  };
+}
 
 export const PAGE_STORE_LIMITS: PageIndexLimits = {
   /** An object may have 10 GB. At a fifth of a dollar for a gigabyte and month this is ten cents a stage. */
@@ -106,7 +114,7 @@ export class SqlitePageStore implements PageStore {
     index.touch(name, entry);
     if (entry.usedMs - entry.storedUsedMs >= USE_GRANULARITY_MS) {
       entry.storedUsedMs = entry.usedMs;
-      attempt(() => this.#storage.put(indexKey(scopedName), encodeEntry(entry), UNCONFIRMED));
+      attempt(() => this.#storage.put({ [indexKey(scopedName)]: encodeEntry(entry) }, UNCONFIRMED));
     }
     return true;
   }
