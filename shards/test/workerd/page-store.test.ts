@@ -41,7 +41,7 @@ async function inObject(use: (fixture: Fixture) => Promise<void>, clock = new Ha
     const pageStorage: PageStorage = {
       put: storage.put.bind(storage),
       delete: storage.delete.bind(storage),
-      setAlarm: (time) => Promise.resolve(void alarms.push(Number(time))),
+      setAlarm: (time) => Promise.resolve(void alarms.push(time)),
       kv,
     };
     await use({
