@@ -54,7 +54,8 @@ export class SequencePages {
     const partial = numStored > 0 ? null : this.#findPartial(sequence, resident);
     sequence.pageTable.share(resident.map(({ page }) => page));
     // May evict the page that is copied from: it keeps its contents until this sequence writes to it, after the copy.
-    assert(sequence.pageTable.cover(sequence.tokens.length), 'the pages that were counted are not there');
+    const isCovered = sequence.pageTable.cover(sequence.tokens.length);
+    assert(isCovered, 'the pages that were counted are not there');
     sequence.numComputedTokens = resident.length * PAGE_SIZE_TOKENS + (partial?.numTokens ?? 0);
     sequence.numRegisteredPages = resident.length;
     if (partial !== null) {

@@ -3,6 +3,7 @@
  * as it is created, and the JavaScript heaps of the running platform, after prompts and answers in parallel.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NUM_FEATURE_PAGES } from '../../../shards/model/assignment.ts';
 import { loadKernels } from '../../../wasm/build.ts';
 import { createStageRuntime } from '../../../wasm/host/stage-runtime.ts';
 import { ISOLATE_BUDGET_BYTES } from '../../plan/limits.ts';
@@ -78,12 +79,13 @@ describe('the default plan', () => {
     const kernels = await loadKernels();
     const { plan, manifest } = prepared;
     for (const stage of plan.stages) {
+      const isHead = stage.stageIndex === 0;
       const runtime = createStageRuntime(kernels, {
         config: manifest.config,
         layerStart: stage.layerStart,
         layerEnd: stage.layerEnd,
-        isHead: stage.stageIndex === 0,
-        numPages: plan.numPages,
+        isHead,
+        numPages: isHead ? plan.numPages + NUM_FEATURE_PAGES : plan.numPages,
         numTokensMax: plan.numTokensMax,
         contextLengthMax: plan.contextLength,
         numLogitRowsMax: plan.numLogitRowsMax,
