@@ -4,7 +4,7 @@ import { PageHashChain } from '../kv/page-hash-chain.ts';
 import { tenantKey, type PageKey } from '../kv/page-key.ts';
 import type { PrefixCache } from '../kv/prefix-cache.ts';
 import type { RingHead } from '../link/ring-head.ts';
-import type { PageEdit, StageFailure } from '../link/ring-protocol.ts';
+import { PAGE_EDIT_KEYS_MAX, type PageEdit, type StageFailure } from '../link/ring-protocol.ts';
 import type { Clock } from '../platform/clock.ts';
 import { err, ok, type Result } from '../result.ts';
 import type { EventSink } from './listeners.ts';
@@ -60,8 +60,9 @@ export class PrefixKeeper {
       cache.pin(keys, expiresAtMs);
       pages.saveAgain(keys);
     });
-    if (last.type !== 'finish') {
-      return err(last);
+    if (last.type === 'error') {
+      const { type: _, ...failure } = last;
+      return err(failure);
     }
     const kept = await this.#keep(keys, expiresAtMs);
     if (!kept.ok) {
@@ -73,6 +74,11 @@ export class PrefixKeeper {
 
   /** Leaves the pages of a prefix to the budget. */
   unpin(prefix: PromptPrefix): Promise<Result<null, PrefixFailure>> {
+    const numPages = Math.floor(prefix.tokens.length / PAGE_SIZE_TOKENS);
+    if (numPages > PAGE_EDIT_KEYS_MAX) {
+      const message = `a prefix of ${numPages} pages, at most ${PAGE_EDIT_KEYS_MAX} are kept`;
+      return Promise.resolve(err({ code: 'prompt_too_long', message, retryable: false }));
+    }
     const keys = pageKeys(prefix);
     this.#options.cache.unpin(keys);
     return this.#edit({ kind: 'pin', keys, untilMs: null });
@@ -130,11 +136,12 @@ export class PrefixKeeper {
   /** Waits until every stage has been told to save, then pins in the stores. */
   async #keep(keys: readonly PageKey[], untilMs: number): Promise<Result<null, PrefixFailure>> {
     const { pages, loop } = this.#options;
-    while (!pages.areSaved(keys)) {
-      if (!(await loop.turn())) {
-        const message = 'the ring broke before the pages were saved: warm the prefix again';
-        return err({ code: 'ring_failed', message, retryable: true });
-      }
+    while (pages.isSaving(keys) && (await loop.turn())) {
+      // Each step may have carried some of them.
+    }
+    if (!pages.areSaved(keys)) {
+      const message = 'pages were lost before all stages had saved them: warm the prefix again';
+      return err({ code: 'ring_failed', message, retryable: true });
     }
     return this.#edit({ kind: 'pin', keys, untilMs });
   }

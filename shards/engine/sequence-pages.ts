@@ -144,7 +144,12 @@ export class SequencePages {
     }
   }
 
-  /** Whether steps that saved these pages have come back. */
+  /** Whether a save of any of these pages is due or under way. */
+  isSaving(keys: readonly PageKey[]): boolean {
+    return keys.some(({ hash }) => this.#options.cache.find(hash)?.saveState === 'requested');
+  }
+
+  /** Whether all of these pages have been saved, as far as the head can tell. */
   areSaved(keys: readonly PageKey[]): boolean {
     return keys.every((key) => {
       const entry = this.#options.cache.find(key.hash);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { PAGE_SIZE_TOKENS } from '../../../wasm/host/stage-runtime.ts';
 import { PageHashChain } from '../../kv/page-hash-chain.ts';
+import { PAGE_EDIT_KEYS_MAX } from '../../link/ring-protocol.ts';
 import type { LocalEngine, LocalEngineOptions } from '../../platform/local/local-engine.ts';
 import { MemoryPageStore } from '../../platform/memory-page-store.ts';
 import { systemClock } from '../../platform/system.ts';
@@ -96,6 +97,33 @@ describe('a prefix that is warmed', () => {
     for (const ttlMs of [REQUEST_LIMITS.prefixTtlMsMax + 1, 0, 1.5]) {
       expect(await warm(ttlMs)).toMatchObject({ error: { code: 'invalid_request', retryable: false } });
     }
+  });
+
+  it('is an error when its tenant is deleted meanwhile, however busy the ring is with others', async () => {
+    const { engine } = await open({ numTokensMax: 32 });
+    const other = (await engine.generate(requestOf({ maxTokens: 4000 }))).getReader();
+    const reading = (async () => {
+      while (!(await other.read()).done) {
+        // Keeps the loop going.
+      }
+    })();
+    await pollStats(engine, (stats) => stats.numGeneratedTokensTotal > 5);
+    const warming = engine.warmPrefix(WARM);
+    await pollStats(engine, ({ numRunning }) => numRunning === 2);
+    expect(await engine.deleteTenant('tenant')).toMatchObject({ ok: true });
+    const warmed = await warming;
+    expect(warmed).toMatchObject({ ok: false, error: { code: 'ring_failed', retryable: true } });
+    expect((await engine.stats()).numRunning).toBe(1);
+    await other.cancel();
+    await reading;
+  });
+
+  it('is let go up to as many pages as stages are told of at a time', async () => {
+    const { engine } = await open();
+    const unpin = (numPages: number): ReturnType<typeof engine.unpinPrefix> =>
+      engine.unpinPrefix({ tokens: Array.from({ length: numPages * PAGE_SIZE_TOKENS }, () => 5), cacheSalt: '' });
+    expect(await unpin(PAGE_EDIT_KEYS_MAX)).toMatchObject({ ok: true });
+    expect(await unpin(PAGE_EDIT_KEYS_MAX + 1)).toMatchObject({ error: { code: 'prompt_too_long', retryable: false } });
   });
 
   it('is an error when the ring fails', async () => {
