@@ -4,14 +4,17 @@ import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { convertTinyModel } from '../ops/testing/tiny-model.ts';
+import { FEATURE_NUM_LAYERS } from '../shards/features/recipe.ts';
 import { MANIFEST_FILE } from '../shards/model/runtime-host.ts';
 import { buildKernels } from '../wasm/build.ts';
 
-/** Tests of the gateway's own Durable Objects in the Workers runtime, over a ring of one stage in the same script. */
+/** Tests of the gateway's own Durable Objects in the Workers runtime, and those of classifiers, over a ring of one stage in the same script. */
 
 const root = path.resolve(import.meta.dirname, '..');
 await buildKernels();
-const modelFolder = await convertTinyModel(path.join(root, '.lamina', 'test', 'workerd-gateway'));
+// As many layers as features are read from.
+const shape = { numLayers: FEATURE_NUM_LAYERS };
+const modelFolder = await convertTinyModel(path.join(root, '.lamina', 'test', 'workerd-gateway'), { shape });
 const manifestSha256 = createHash('sha256')
   .update(await readFile(path.join(modelFolder, MANIFEST_FILE)))
   .digest('hex');

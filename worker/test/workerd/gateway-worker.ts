@@ -2,11 +2,9 @@
  * The gateway's script with everything in it that it is bound to, for tests: the classifiers' objects, and a ring of one
  * stage that has all layers of the tiny model.
  */
+import { FEATURE_NUM_LAYERS, FEATURE_RECIPE } from '../../../shards/features/recipe.ts';
 import type { StageAssignment } from '../../../shards/model/assignment.ts';
 import { StageShard } from '../../../shards/stage-shard.ts';
-
-/** Layers of the tiny model that the tests convert. */
-const NUM_LAYERS = 5;
 
 export class HeadShard extends StageShard {
   protected override readAssignment(): StageAssignment {
@@ -16,10 +14,10 @@ export class HeadShard extends StageShard {
       stageIndex: 0,
       stageCount: 1,
       layerStart: 0,
-      layerEnd: NUM_LAYERS,
+      layerEnd: FEATURE_NUM_LAYERS,
       numPages: 80,
       contextLengthMax: 512,
-      numTokensMax: 32,
+      numTokensMax: FEATURE_RECIPE.windowTokens,
       numLogitRowsMax: 8,
       stepsInFlightMax: 1,
     };
