@@ -6,13 +6,13 @@ import type { AssetSource } from '../platform/assets.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { FrameLink, LinkConnector } from '../platform/link.ts';
 import type { PageStore } from '../platform/page-store.ts';
+import { releaseBytes } from '../platform/release-bytes.ts';
 import { describeError, err, ok, type Result } from '../result.ts';
 import { decodeFrame } from './decode-frame.ts';
 import { encodeFrame } from './encode-frame.ts';
 import { FRAME_VERSION, FrameError, type StepFrame } from './frame.ts';
 import { connectToNext, InboundLinks } from './handshake.ts';
 import { PageOperator, unionOf } from './page-operator.ts';
-import { releaseFrame } from './release-frame.ts';
 import { gatherRows } from './rows.ts';
 import {
   applyPageEdit,
@@ -79,7 +79,7 @@ export class StageNode implements StageControl {
       helloDeadlineMs: this.#timings.helloDeadlineMs,
       onFrame: (epoch, bytes) => {
         this.#onFrame(epoch, bytes);
-        releaseFrame(bytes);
+        releaseBytes(bytes);
       },
       onClose: (epoch, reason) => this.#leave(epoch, `the previous stage closed the link: ${reason}`),
     });

@@ -10,6 +10,7 @@ import type { PageKey } from '../../kv/page-key.ts';
 import type { Clock } from '../clock.ts';
 import { PageIndex, pageName, type PageIndexLimits } from '../page-index.ts';
 import type { PageStore } from '../page-store.ts';
+import { releaseBytes } from '../release-bytes.ts';
 import {
   decodeEntry,
   encodeEntry,
@@ -107,7 +108,13 @@ export class SqlitePageStore implements PageStore {
     }
     const scopedName = this.#scoped(name);
     const parts = partKeys(scopedName, entry.numParts).map((partKey) => this.#storage.kv.get(partKey));
-    if (!readRecord(scopedName, parts, into)) {
+    const isWhole = readRecord(scopedName, parts, into);
+    for (const part of parts) {
+      if (part instanceof Uint8Array) {
+        releaseBytes(part as Uint8Array<ArrayBuffer>);
+      }
+    }
+    if (!isWhole) {
       this.#drop([name]);
       return false;
     }
