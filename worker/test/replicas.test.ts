@@ -1,6 +1,6 @@
 /** What clients of a gateway with two real rings see: where requests land, and what happens when a ring dies or drains. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { post, sseData } from './support/http.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { post, sseData, until } from './support/http.ts';
 import { TEST_MODEL } from './support/real-gateway.ts';
 import { startTwoRings, type TwoRings } from './support/two-rings.ts';
 
@@ -105,6 +105,34 @@ describe('a ring that dies in the middle', () => {
     expect(await response.json()).toMatchObject({
       rings: [{ status: 'degraded', replicas: [{ status: 'failing' }, { status: 'ok' }] }],
     });
+  });
+});
+
+describe('rings that are full', () => {
+  it('answer 429 with the time to come back, after each was asked; what waits is answered', async () => {
+    const full = await startTwoRings({ sequencesRunningMax: 1, sequencesWaitingMax: 1 });
+    onTestFinished(() => full.close());
+    const { app } = full.newGateway();
+    const ask = (maxTokens: number) =>
+      post(app, '/v1/completions', { model: TEST_MODEL, prompt: 'x', max_tokens: maxTokens });
+    const isFull = async (numRunning: number, numWaiting: number): Promise<boolean> => {
+      const stats = await Promise.all(full.heads.map((head) => head.stats()));
+      return stats.every((one) => one.numRunning === numRunning && one.numWaiting === numWaiting);
+    };
+    const answers = [ask(400), ask(400)];
+    await until(() => isFull(1, 0), 'a sequence to run on each ring');
+    answers.push(ask(1), ask(1));
+    await until(() => isFull(1, 1), 'a sequence to wait for each ring');
+    full.heads.forEach((head) => (head.requests.length = 0));
+    const refused = await ask(1);
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(60);
+    expect(await refused.json()).toMatchObject({ error: { code: 'queue_full', type: 'rate_limit_error' } });
+    expect(full.heads.map(({ requests }) => requests.length)).toEqual([1, 1]);
+    for (const answer of await Promise.all(answers)) {
+      expect(answer.status).toBe(200);
+    }
   });
 });
 

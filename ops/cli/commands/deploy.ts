@@ -54,6 +54,8 @@ export async function deployCommand(flags: DeployFlags): Promise<void> {
   await deploy(options);
   print('Deployed. The gateway accepts no key until it has some:');
   secretCommands(['API_KEYS']).forEach((line) => print(line));
+  print('and nobody may drain a replica until there are keys for operators:');
+  secretCommands(['ADMIN_KEYS']).forEach((line) => print(line));
   const originSecrets = secretNames(deployed?.origins ?? []);
   if (originSecrets.length > 0) {
     print('and no origin accepts the gateway until it has their secrets:');
