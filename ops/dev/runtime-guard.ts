@@ -18,9 +18,13 @@ const GUARD_NAME = 'guarded-runtime.sh';
 /**
  * For as long as the runtime lives it is the reader's parent. When it has died on its own the reader is somebody else's
  * child, and the number in `$$` may by now belong to an innocent process.
+ *
+ * The reader ignores what a terminal or `timeout` sends to the whole process group: the parent may die of it at once, and
+ * the runtime, which first waits for its connections, an inspector's for instance, would be left alone.
  */
 const GUARD_SCRIPT = `#!/bin/sh
 (
+  trap '' HUP INT TERM
   exec </dev/null >/dev/null 2>&1
   read -r _ <&3
   self=$(exec sh -c 'echo "$PPID"')

@@ -11,7 +11,7 @@ import { homeLayout, type HomeLayout, PROJECT_ROOT } from '../../support/home.ts
 import { isProcessRunning } from '../../support/processes.ts';
 import { type PlatformProcess, startPlatformProcess } from '../../testing/platform-process.ts';
 import { writeTinyGguf } from '../../testing/tiny-model.ts';
-import { descendantsOf, isPortFree, survivorsOf } from './process-tree.ts';
+import { commandOf, descendantsOf, isPortFree, survivorsOf } from './process-tree.ts';
 
 let home: HomeLayout;
 let modelFile: string;
@@ -113,6 +113,16 @@ describe('lamina dev', () => {
     expect(await survivorsOf(children)).toEqual([]);
     expect(await readdir(home.root)).toContain(path.basename(home.platformLock));
     expect(await chat((await start()).url)).not.toBe('');
+  });
+
+  it('takes the runtime with it also when its whole process group was asked to end before', async () => {
+    const killed = await start();
+    const children = childrenOf(killed.child);
+    const guards = children.filter((pid) => commandOf(pid).includes('guarded-runtime'));
+    expect(guards).toHaveLength(1);
+    guards.forEach((pid) => process.kill(pid, 'SIGTERM'));
+    await killed.stop('SIGKILL');
+    expect(await survivorsOf(children)).toEqual([]);
   });
 });
 

@@ -21,6 +21,11 @@ export function descendantsOf(root: number): number[] {
   return found.filter(isProcessRunning);
 }
 
+/** Program and arguments of a process. */
+export function commandOf(pid: number): string {
+  return execFileSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' }).trim();
+}
+
 /** Waits until `read` gives what is wanted or time is up, and returns what it gave last. */
 async function poll<T>(read: () => T | Promise<T>, isWanted: (value: T) => boolean): Promise<T> {
   const deadline = performance.now() + GONE_MS_MAX;

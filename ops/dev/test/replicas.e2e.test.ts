@@ -2,11 +2,10 @@
  * `lamina dev` with two replicas of the default model in two processes: one is drained, then its process is killed in the
  * middle of an answer, and clients get the text that they would have had.
  */
-import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type PlatformProcess, startPlatformProcess } from '../../testing/platform-process.ts';
 import { createTestHome, type TestHome } from '../../testing/test-home.ts';
-import { descendantsOf, survivorsOf } from './process-tree.ts';
+import { commandOf, descendantsOf, survivorsOf } from './process-tree.ts';
 
 let home: TestHome;
 let platform: PlatformProcess;
@@ -80,8 +79,7 @@ const STANDSTILL_MS = 3_000;
 
 /** Of the two runtimes the one whose standstill the gateway does not notice: it runs in the other. */
 async function secondRuntime(): Promise<number> {
-  const isRuntime = (pid: number): boolean =>
-    execFileSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' }).includes('workerd serve');
+  const isRuntime = (pid: number): boolean => commandOf(pid).includes('workerd serve');
   const [one = 0, other = 0, ...more] = descendantsOf(platform.child.pid ?? 0).filter(isRuntime);
   expect([one > 0, other > 0, more.length]).toEqual([true, true, 0]);
   process.kill(one, 'SIGSTOP');
