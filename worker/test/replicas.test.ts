@@ -113,7 +113,7 @@ describe('rings that are full', () => {
     const full = await startTwoRings({ sequencesRunningMax: 1, sequencesWaitingMax: 1 });
     onTestFinished(() => full.close());
     const { app } = full.newGateway();
-    const ask = (maxTokens: number) =>
+    const ask = async (maxTokens: number): Promise<Response> =>
       post(app, '/v1/completions', { model: TEST_MODEL, prompt: 'x', max_tokens: maxTokens });
     const isFull = async (numRunning: number, numWaiting: number): Promise<boolean> => {
       const stats = await Promise.all(full.heads.map((head) => head.stats()));
