@@ -26,6 +26,7 @@ import { deleteTenant } from './api/openai/tenant-route.ts';
 import { createKeyring, type Environment, type Tenant } from './auth/keyring.ts';
 import { isAllowedOrigin } from './auth/origins.ts';
 import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
+import type { EmbeddingProjection } from './embeddings/projection.ts';
 import type { OriginBackend } from './origin/origin-backend.ts';
 import { RequestCounters } from './metering/request-counters.ts';
 import type { MeteringSink } from './metering/served-record.ts';
@@ -60,6 +61,8 @@ export interface GatewayDeps {
   readonly featureHeads: (entry: RingEntry) => readonly FeatureHead[];
   readonly origins: OriginBackend;
   readonly textModel: (assetsPath: string) => Promise<TextModel>;
+  /** The embedding projection of a model, by its file among the assets. */
+  readonly projection: (path: string, model: string) => Promise<EmbeddingProjection>;
   /** Answers a GET for a file of the playground. */
   readonly servePage: (request: Request) => Promise<Response>;
   readonly clock: Clock;

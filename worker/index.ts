@@ -1,5 +1,6 @@
 /** The gateway's Worker: `createGateway` with everything that only the Workers runtime has. */
 import { systemClock, systemEntropy } from '../shards/platform/system.ts';
+import { createProjections } from './embeddings/projection.ts';
 import { createGateway, createRouteDeps, type GatewayDeps, type RouteDeps } from './gateway.ts';
 import { consoleSink, reportErrorToConsole } from './metering/console-sink.ts';
 import type { OriginBackend } from './origin/origin-backend.ts';
@@ -29,13 +30,15 @@ function createFrom(bindings: GatewayBindings): Served {
     clock: systemClock,
     random: () => systemEntropy.uint32() / 2 ** 32,
   });
+  const readModelFile = createModelFileReader(bindings.ASSETS);
   const heads = ({ backend }: RingEntry) => backend.headBindings.map((name, index) => headStub(bindings[name], index));
   const deps: GatewayDeps = {
     ...readSettings(bindings),
     heads,
     featureHeads: heads,
     origins,
-    textModel: createTextModels(createModelFileReader(bindings.ASSETS)),
+    textModel: createTextModels(readModelFile),
+    projection: createProjections(readModelFile),
     servePage: (request) => bindings.ASSETS.fetch(request),
     clock: systemClock,
     epochMs: () => Date.now(),

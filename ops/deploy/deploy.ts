@@ -34,7 +34,12 @@ export async function writeDeployment(
   const [stageAssets] = await Promise.all([
     layOutStageAssets({ ...prepared, folder: assets }),
     buildGatewayAssets(gatewayAssets),
-    layOutGatewayModel(gatewayAssets, `/models/${LITE_MODEL_ID}`, prepared.convertedFolder),
+    layOutGatewayModel({
+      folder: gatewayAssets,
+      assetsPath: `/models/${LITE_MODEL_ID}`,
+      model: prepared.plan.model,
+      convertedFolder: prepared.convertedFolder,
+    }),
   ]);
   const { plan, manifestSha256 } = prepared;
   const topology = platformTopology(plan, { manifestSha256, environment: 'production', ...options });

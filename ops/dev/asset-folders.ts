@@ -5,9 +5,14 @@
 import { copyFile, link, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Manifest } from '../../shards/model/manifest.ts';
+import { findModel } from '../models/registry.ts';
+import { PROJECTION_FILE } from '../plan/topology.ts';
+import { PROJECT_ROOT } from '../support/home.ts';
 import { buildFolder } from '../support/build-folder.ts';
 import { systemCodeOf } from '../support/operator-error.ts';
 import type { Plan, StagePlan } from '../plan/plan.ts';
+
+const PROJECTIONS_FOLDER = path.join(PROJECT_ROOT, 'ops', 'models', 'projections');
 
 /** File systems without hard links, other devices, and limits on the number of links or the right to make them. */
 const LINK_REFUSED = new Set(['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'ENOSYS', 'EACCES']);
@@ -64,11 +69,26 @@ export async function layOutStageAssets(options: AssetFolderOptions): Promise<st
   );
 }
 
-/** Puts the tokenizer and the chat configuration of a model where the gateway's catalog says. */
-export async function layOutGatewayModel(folder: string, assetsPath: string, convertedFolder: string): Promise<void> {
+export interface GatewayModelOptions {
+  /** Of the gateway's assets. */
+  readonly folder: string;
+  /** Where the gateway's catalog says that the model's files are. */
+  readonly assetsPath: string;
+  /** Registry name. */
+  readonly model: string;
+  readonly convertedFolder: string;
+}
+
+/** Puts the tokenizer, the chat configuration and, if there is one, the embedding projection of a model in place. */
+export async function layOutGatewayModel(options: GatewayModelOptions): Promise<void> {
+  const { folder, assetsPath, model, convertedFolder } = options;
   const into = path.join(folder, ...assetsPath.split('/').filter((part) => part !== ''));
   await mkdir(into, { recursive: true });
   for (const name of ['tokenizer.json', 'chat.json']) {
     await linkOrCopy(path.join(convertedFolder, name), path.join(into, name));
+  }
+  const projectionFile = findModel(model)?.projectionFile;
+  if (projectionFile !== undefined) {
+    await copyFile(path.join(PROJECTIONS_FOLDER, projectionFile), path.join(into, PROJECTION_FILE));
   }
 }

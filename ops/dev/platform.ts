@@ -70,7 +70,12 @@ async function layOut(options: PlatformOptions): Promise<LocalWorkers> {
     layOutStageAssets({ ...prepared, folder: modelAssets }),
     bundleScripts(home.scripts, prepared.kernelsFile, options.entryPoints),
     buildGatewayAssets(gatewayAssets),
-    layOutGatewayModel(gatewayAssets, `/models/${LITE_MODEL_ID}`, prepared.convertedFolder),
+    layOutGatewayModel({
+      folder: gatewayAssets,
+      assetsPath: `/models/${LITE_MODEL_ID}`,
+      model: prepared.plan.model,
+      convertedFolder: prepared.convertedFolder,
+    }),
   ]);
   return localWorkers({ topology, scripts: home.scripts, gatewayAssets, stageAssets });
 }

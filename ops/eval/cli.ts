@@ -1,5 +1,6 @@
 /** `lamina eval`: names, flags and help. What the command does is in `quality-command.ts`. */
 import type { Command } from 'commander';
+import type { FeaturesFlags } from './features-command.ts';
 import type { QualityFlags } from './quality-command.ts';
 
 /** Mounts `lamina eval` on the command line. */
@@ -19,5 +20,17 @@ export function registerEvalCommands(program: Command): void {
     .action(async (flags: QualityFlags) => {
       const { qualityCommand } = await import('./quality-command.ts');
       await qualityCommand(flags);
+    });
+  evaluation
+    .command('features')
+    .description('features of texts, as classifiers get them, in a file for other programs')
+    .requiredOption('--texts <file>', 'one JSON object a line: {"text": "…", "label": "…"}')
+    .requiredOption('--out <folder>', 'where features.f32, features.json and labels.json go')
+    .option('--parts <list>', 'layers and poolings, such as 1:mean,6:max (what is served)')
+    .option('--model <name>', 'model of the registry, or a GGUF file (LAMINA_MODEL_FILE, or the default model)')
+    .option('--home <folder>', 'where models, build outputs and local state lie (LAMINA_HOME; .lamina)')
+    .action(async (flags: FeaturesFlags) => {
+      const { featuresCommand } = await import('./features-command.ts');
+      await featuresCommand(flags);
     });
 }

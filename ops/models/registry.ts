@@ -35,6 +35,8 @@ export interface ModelEntry {
   /** SPDX identifier. */
   readonly licence: string;
   readonly sources: readonly ModelSource[];
+  /** File of its embedding projection in `projections/`; absent for a model without embeddings. */
+  readonly projectionFile?: string;
   /** What its authors recommend, for requests that do not say. */
   readonly defaultSampling: DefaultSampling;
 }
@@ -47,6 +49,7 @@ export const MODELS: readonly ModelEntry[] = [
     bytes: 98_362_432,
     sha256: 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53',
     licence: 'Apache-2.0',
+    projectionFile: 'smollm2-135m-instruct.json',
     sources: [
       {
         kind: 'huggingface',

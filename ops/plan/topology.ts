@@ -62,6 +62,9 @@ export function stageScriptName(model: string, replicaIndex: number, stageIndex:
   return replicaIndex === 0 ? `lamina-${model}-s${stageIndex}` : `lamina-${model}-r${replicaIndex}-s${stageIndex}`;
 }
 
+/** Name of the embedding projection beside the tokenizer, among the gateway's assets. */
+export const PROJECTION_FILE = 'projection.json';
+
 const headBinding = (replicaIndex: number): string => `HEAD_${replicaIndex}`;
 
 export interface TopologyOptions {
@@ -157,6 +160,9 @@ function publicCatalog(plan: Plan, headBindings: string[]): CatalogEntry[] {
         assetsPath: `/models/${LITE_MODEL_ID}`,
         // A file of the operator's own is not in the registry.
         defaultSampling: findModel(plan.model)?.defaultSampling ?? {},
+        ...(findModel(plan.model)?.projectionFile === undefined
+          ? {}
+          : { projectionPath: `/models/${LITE_MODEL_ID}/${PROJECTION_FILE}` }),
       },
       aliases: [...PUBLIC_MODELS.lite.aliases, plan.model],
       contextLengthMax: plan.contextLength,

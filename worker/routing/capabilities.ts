@@ -22,5 +22,8 @@ export interface Need {
   readonly param: string | null;
 }
 
-/** The ring generates text and nothing else. */
+/** What every ring has. */
 export const RING_CAPABILITIES: ReadonlySet<Capability> = new Set(['chat', 'completion']);
+
+/** What a ring has besides when there is a projection for its model's embeddings. */
+export const EMBEDDING_CAPABILITIES: ReadonlySet<Capability> = new Set(['embeddings', 'rerank']);

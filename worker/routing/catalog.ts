@@ -1,5 +1,6 @@
 /** The models that this gateway offers: which public name leads to which backend. */
 import * as z from 'zod';
+import { EMBEDDING_CAPABILITIES, RING_CAPABILITIES, type Capability } from './capabilities.ts';
 import { TIERS } from './tiers.ts';
 
 /**
@@ -32,6 +33,8 @@ const ringSchema = z.strictObject({
   /** Folder of `tokenizer.json` and `chat.json` among the gateway's assets. */
   assetsPath: z.string().startsWith('/'),
   defaultSampling: defaultSamplingSchema.default({}),
+  /** File of the model's embedding projection among the gateway's assets; a model without one has no embeddings. */
+  projectionPath: z.string().startsWith('/').optional(),
 });
 
 /** Whatever origins are attached that serve the entry's id. Without one the model is listed, and answers 503. */
@@ -58,6 +61,13 @@ export type RingBackend = z.infer<typeof ringSchema>;
 export type RingEntry = CatalogEntry & { readonly backend: RingBackend };
 
 export const isRingEntry = (entry: CatalogEntry): entry is RingEntry => entry.backend.type === 'ring';
+
+/** What the ring of an entry can be asked for. */
+export function ringCapabilities({ backend }: RingEntry): ReadonlySet<Capability> {
+  return backend.projectionPath === undefined
+    ? RING_CAPABILITIES
+    : new Set([...RING_CAPABILITIES, ...EMBEDDING_CAPABILITIES]);
+}
 
 export interface Catalog {
   readonly entries: readonly CatalogEntry[];

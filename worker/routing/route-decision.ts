@@ -3,8 +3,8 @@
  * function of what is known so far; it is asked again whenever a backend has turned out not to serve the request.
  */
 import type { CanServe } from '../origin/origin-backend.ts';
-import { RING_CAPABILITIES, type Capability, type Need } from './capabilities.ts';
-import { isRingEntry, type CatalogEntry } from './catalog.ts';
+import type { Capability, Need } from './capabilities.ts';
+import { isRingEntry, ringCapabilities, type CatalogEntry, type RingEntry } from './catalog.ts';
 
 /** Tier that a request may fall back to. What a client does not allow never happens. */
 export const FALLBACK_POLICIES = ['none', 'lite', 'pro'] as const;
@@ -68,8 +68,9 @@ function obstacleOf(entry: CatalogEntry, question: RouteQuestion): Obstacle | nu
 }
 
 /** Whether the ring has room shows when it is asked. */
-function ringCanServe(entry: CatalogEntry, needs: ReadonlySet<Capability>, numTokensAtLeast: number): CanServe {
-  const missing = [...needs].find((capability) => !RING_CAPABILITIES.has(capability));
+function ringCanServe(entry: RingEntry, needs: ReadonlySet<Capability>, numTokensAtLeast: number): CanServe {
+  const offered = ringCapabilities(entry);
+  const missing = [...needs].find((capability) => !offered.has(capability));
   if (missing !== undefined) {
     return { ok: false, reason: 'capability', missing };
   }

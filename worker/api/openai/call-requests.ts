@@ -29,13 +29,15 @@ const tokenId = z.int().min(0);
 
 function inputSchema(limits: GatewayLimits) {
   const texts = boundedList(wellFormedText.min(1), 1, limits.embeddingInputsMax);
-  return z.any().transform((value: unknown, context): string | string[] | number[] => {
-    const isTokens = Array.isArray(value) && typeof value[0] === 'number';
+  const tokens = boundedList(tokenId, 1, limits.bodyBytesMax);
+  const tokenLists = boundedList(tokens, 1, limits.embeddingInputsMax);
+  return z.any().transform((value: unknown, context): string | string[] | number[] | number[][] => {
+    const first: unknown = Array.isArray(value) ? value[0] : undefined;
     const parsed =
       typeof value === 'string'
         ? wellFormedText.min(1).safeParse(value)
-        : // Token ids of one text; as many as a body may hold.
-          (isTokens ? boundedList(tokenId, 1, limits.bodyBytesMax) : texts).safeParse(value);
+        : // Token ids of one text or of several; as many as a body may hold.
+          (typeof first === 'number' ? tokens : Array.isArray(first) ? tokenLists : texts).safeParse(value);
     if (parsed.success) {
       return parsed.data;
     }

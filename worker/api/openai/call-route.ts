@@ -1,10 +1,14 @@
-/** `POST /v1/embeddings`, `/v1/rerank` and `/v1/images/generations`: to an origin that can do it, or refused by name. */
+/**
+ * `POST /v1/embeddings`, `/v1/rerank` and `/v1/images/generations`: by the ring where it can, by an origin that can, or
+ * refused by name.
+ */
 import type { Context } from 'hono';
 import { AbortedError } from '../../../shards/client/abort.ts';
 import type { GatewayEnv } from '../../gateway.ts';
 import { RequestMeter } from '../../metering/request-meter.ts';
 import { OriginError, type CallResult } from '../../origin/origin-backend.ts';
-import { isRingEntry, type CatalogEntry } from '../../routing/catalog.ts';
+import type { Embedder } from '../../embeddings/embed-texts.ts';
+import { isRingEntry, type CatalogEntry, type RingEntry } from '../../routing/catalog.ts';
 import { decideRoute } from '../../routing/route-decision.ts';
 import { heldResponse } from '../http/held-response.ts';
 import type { CallSurface } from './call-requests.ts';
@@ -13,6 +17,7 @@ import type { GenerationRouteDeps } from './generation-run.ts';
 import { unknownModel } from './models.ts';
 import { obstacleError } from './obstacle-errors.ts';
 import { estimatePromptTokens } from './origin-run.ts';
+import { planRingCall, type RingCallPlan } from './ring-call.ts';
 import { readBody, takeRouting } from './request-body.ts';
 import { refuseKey } from './run-route.ts';
 
@@ -21,8 +26,15 @@ interface CallJob {
   readonly entry: CatalogEntry;
   readonly fallbackReason: string | null;
   readonly body: Readonly<Record<string, unknown>>;
+  /** Null when an origin serves. */
+  readonly ring: RingJob | null;
   readonly tenant: string;
   readonly meter: RequestMeter;
+}
+
+interface RingJob {
+  readonly plan: RingCallPlan;
+  readonly embedder: Embedder;
 }
 
 export async function answerCall(
@@ -50,7 +62,7 @@ async function routeCall(
   surface: CallSurface,
   deps: GenerationRouteDeps,
   meter: RequestMeter,
-): Promise<Pick<CallJob, 'entry' | 'fallbackReason' | 'body'>> {
+): Promise<Pick<CallJob, 'entry' | 'fallbackReason' | 'body' | 'ring'>> {
   const { catalog, limits, origins } = deps;
   const { body: value, model, policy } = takeRouting(await readBody(request, limits), 'none');
   const body = surface.parse(value, limits);
@@ -72,12 +84,36 @@ async function routeCall(
     throw obstacleError(asked, needs, decision.obstacle);
   }
   const { entry, fallbackReason } = decision;
-  if (isRingEntry(entry)) {
+  const ring = isRingEntry(entry) ? await planOnRing(entry, surface, body, deps) : null;
+  const promptTokens = ring?.plan.promptTokens ?? estimatePromptTokens(body);
+  meter.routed({ servedModel: entry.id, tier: entry.tier, fallbackReason, promptTokens, isEstimated: ring === null });
+  return { entry, fallbackReason, body, ring };
+}
+
+async function planOnRing(
+  entry: RingEntry,
+  surface: CallSurface,
+  body: Readonly<Record<string, unknown>>,
+  deps: GenerationRouteDeps,
+): Promise<RingJob> {
+  const { projectionPath, assetsPath, model } = entry.backend;
+  const [first, ...others] = shuffled(deps.featureHeads(entry), deps.randomSeed());
+  if (projectionPath === undefined || first === undefined) {
     throw new Error(`the ring was chosen for '${surface.capability}', which it does not have`);
   }
-  const promptTokens = estimatePromptTokens(body);
-  meter.routed({ servedModel: entry.id, tier: entry.tier, fallbackReason, promptTokens, isEstimated: true });
-  return { entry, fallbackReason, body };
+  const [textModel, projection] = await Promise.all([
+    deps.textModel(assetsPath),
+    deps.projection(projectionPath, model),
+  ]);
+  const plan = planRingCall({ surface, body, model: entry.id, textModel }, projection.dimensions);
+  const embedder = { projection, heads: [first, ...others] as const, clock: deps.clock, requestId: deps.randomId() };
+  return { plan, embedder };
+}
+
+/** Replicas are alike for features: the one to begin with is drawn. */
+function shuffled<T>(items: readonly T[], seed: number): T[] {
+  const start = seed % Math.max(1, items.length);
+  return [...items.slice(start), ...items.slice(0, start)];
 }
 
 function respond(request: Request, job: CallJob, requestId: string, deps: GenerationRouteDeps): Promise<Response> {
@@ -97,7 +133,7 @@ function respond(request: Request, job: CallJob, requestId: string, deps: Genera
     sendHead: () => ({
       'content-type': 'application/json; charset=utf-8',
       'cache-control': 'no-cache',
-      'x-lamina-served-by': job.meter.servedBy ?? 'origins',
+      'x-lamina-served-by': job.meter.servedBy ?? (job.ring === null ? 'origins' : `ring/${servedModel(job.entry)}`),
       ...(job.fallbackReason === null ? {} : { 'x-lamina-fallback': job.fallbackReason }),
     }),
     failureResponse: (thrown) => describe(thrown).toResponse(),
@@ -110,28 +146,15 @@ function respond(request: Request, job: CallJob, requestId: string, deps: Genera
 }
 
 async function* callParts(
-  { surface, entry, body, tenant, meter }: CallJob,
+  job: CallJob,
   signal: AbortSignal,
   deps: GenerationRouteDeps,
 ): AsyncGenerator<string, void, undefined> {
+  const { meter } = job;
   try {
-    const result = await deps.origins.call(
-      {
-        requestId: deps.randomId(),
-        tenant,
-        operation: surface.operation,
-        model: entry.id,
-        needs: new Set([surface.capability]),
-        body,
-        affinityKey: null,
-        priority: 'normal',
-        promptTokensEstimate: estimatePromptTokens(body),
-      },
-      signal,
-    );
-    noteResult(meter, result);
+    const answer = job.ring === null ? await callOrigin(job, signal, deps) : await runOnRing(job, job.ring, signal);
     meter.end('completed');
-    yield JSON.stringify(result.body);
+    yield JSON.stringify(answer);
   } catch (thrown) {
     if (thrown instanceof OriginError) {
       meter.attempted(thrown.attempts);
@@ -141,6 +164,40 @@ async function* callParts(
   } finally {
     meter.end('client_gone');
   }
+}
+
+function servedModel({ id, backend }: CatalogEntry): string {
+  return backend.type === 'ring' ? backend.model : id;
+}
+
+async function runOnRing({ entry, meter }: CallJob, ring: RingJob, signal: AbortSignal): Promise<unknown> {
+  const answer = await ring.plan.run(ring.embedder, signal);
+  meter.answeredBy(`ring/${servedModel(entry)}`);
+  meter.counted({ promptTokens: ring.plan.promptTokens, completionTokens: 0, cachedTokens: 0, reasoningTokens: 0 });
+  return answer;
+}
+
+async function callOrigin(
+  { surface, entry, body, tenant, meter }: CallJob,
+  signal: AbortSignal,
+  deps: GenerationRouteDeps,
+): Promise<unknown> {
+  const result = await deps.origins.call(
+    {
+      requestId: deps.randomId(),
+      tenant,
+      operation: surface.operation,
+      model: entry.id,
+      needs: new Set([surface.capability]),
+      body,
+      affinityKey: null,
+      priority: 'normal',
+      promptTokensEstimate: estimatePromptTokens(body),
+    },
+    signal,
+  );
+  noteResult(meter, result);
+  return result.body;
 }
 
 function noteResult(meter: RequestMeter, { servedBy, usage }: CallResult): void {

@@ -1,4 +1,5 @@
 /** Errors of the OpenAI surface. One class, one body shape: `{"error": {message, type, param, code}}`. */
+import { FeatureError } from '../../../shards/client/feature-client.ts';
 import type { EngineErrorCode } from '../../../shards/engine/protocol.ts';
 import { OriginError } from '../../origin/origin-backend.ts';
 import { GenerationError } from '../../../shards/client/recovery.ts';
@@ -95,6 +96,9 @@ export function toApiError(thrown: unknown): ApiError {
       message,
       ...(retryAfterMs === null ? {} : { retryAfterSeconds: retryAfterSeconds(retryAfterMs) }),
     });
+  }
+  if (thrown instanceof FeatureError) {
+    return new ApiError({ ...ENGINE_ERRORS[thrown.code], message: thrown.message });
   }
   if (thrown instanceof OriginError) {
     return originFailure(thrown);

@@ -1,7 +1,13 @@
 /** `GET /v1/models` and `GET /v1/models/{id}`: OpenAI's fields, and what else one wants to know before choosing a model. */
 import type { OriginBackend } from '../../origin/origin-backend.ts';
-import { RING_CAPABILITIES, type Capability } from '../../routing/capabilities.ts';
-import { isRingEntry, type Catalog, type CatalogEntry, type DefaultSampling } from '../../routing/catalog.ts';
+import type { Capability } from '../../routing/capabilities.ts';
+import {
+  isRingEntry,
+  ringCapabilities,
+  type Catalog,
+  type CatalogEntry,
+  type DefaultSampling,
+} from '../../routing/catalog.ts';
 import { PUBLIC_MODELS } from '../../routing/tiers.ts';
 import { badRequest, type ApiError } from './errors.ts';
 
@@ -61,7 +67,7 @@ function offerOf(entry: CatalogEntry, origins: OriginBackend) {
     return {
       available: true,
       context_length: entry.contextLengthMax ?? null,
-      capabilities: [...RING_CAPABILITIES],
+      capabilities: [...ringCapabilities(entry)],
       default_sampling: wireSampling(entry.backend.defaultSampling),
     };
   }

@@ -62,6 +62,9 @@ export function gatewayDeps(
     heads: () => [head],
     origins: new ScriptedOrigins([], { models: [] }),
     textModel: createTextModels((file) => readFile(path.join(folder, path.basename(file)), 'utf8')),
+    projection: () => {
+      throw new Error('this test has no embeddings: see embeddings.test.ts');
+    },
     servePage: () => Promise.resolve(new Response('<h1>page</h1>', { headers: { 'content-type': 'text/html' } })),
     clock: systemClock,
     epochMs: () => 1_700_000_000_000,
@@ -89,14 +92,14 @@ export function gatewayDeps(
 
 export async function startRealGateway(overrides: Partial<GatewayDeps> = {}): Promise<TestGateway> {
   const { folder, remove } = await tinyModelFolder();
-  const { engine, ring } = await createLocalEngine({
+  const { engine, features, ring } = await createLocalEngine({
     assets: fileAssets(folder),
     kernels: await loadKernels(),
     stageCount: 2,
   });
   const records: ServedRecord[] = [];
   const errors: unknown[] = [];
-  const deps = { ...gatewayDeps(folder, engine, records, errors), ...overrides };
+  const deps = { ...gatewayDeps(folder, engine, records, errors), featureHeads: () => [features], ...overrides };
   return {
     app: createGateway(deps),
     deps,
