@@ -1,6 +1,7 @@
 /** The command line of `lamina`: names, flags and help. What a command does is in `commands/`. */
 import { Command, CommanderError } from 'commander';
 import { registerBenchCommands } from '../bench/cli.ts';
+import { registerClassifyCommands } from './classify-commands.ts';
 import { registerEvalCommands } from '../eval/cli.ts';
 import { registerOriginCommands } from '../origin/cli.ts';
 import { messageOf, OperatorError } from '../support/operator-error.ts';
@@ -79,6 +80,7 @@ function buildProgram(): Command {
       const { chatCommand } = await import('./commands/chat.ts');
       await chatCommand(flags);
     });
+  registerClassifyCommands(program);
   addReplicaCommands(program);
   addModelCommands(program);
   registerBenchCommands(program);
