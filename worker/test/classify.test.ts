@@ -289,6 +289,11 @@ describe('a request is refused', () => {
     await expectError(await send({ multi_label: true }), 400, 'multi_label', 'unsupported_parameter');
   });
 
+  it('with a key that would make it a run, which it is not', async () => {
+    const response = await post(gateway().app, '/v1/classify', { input: 'x', labels }, { 'idempotency-key': 'k' });
+    expect(response.status).toBe(400);
+  });
+
   it('at none of its limits', async () => {
     const { classify } = gateway();
     const many = await classify({ input: times(inputsMax, 'x'), labels: names(2) });

@@ -7,6 +7,7 @@ import type { RingEntry } from '../../routing/catalog.ts';
 import { heldJson } from '../http/held-json.ts';
 import { toApiError } from '../openai/errors.ts';
 import { readBody } from '../openai/request-body.ts';
+import { refuseKey } from '../openai/run-route.ts';
 
 /** A request that is understood. */
 export interface PreparedCall {
@@ -31,6 +32,7 @@ export async function answerMetered(
   const startedAtMs = deps.epochMs();
   const meter = new RequestMeter(deps.metering, deps.clock, { requestId, tenant, surface, startedAtMs });
   try {
+    refuseKey(context.req.raw);
     const { entry, numTexts, work } = prepare(await readBody(context.req.raw, deps.limits));
     meter.requested({ model: entry.id, isStream: false, numChoices: numTexts });
     return await heldJson(context.req.raw, {
