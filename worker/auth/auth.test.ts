@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createKeyring, LOCAL_ADMIN_KEY } from './keyring.ts';
+import { assertKeysApart, createKeyring, LOCAL_ADMIN_KEY } from './keyring.ts';
 import { isAllowedOrigin } from './origins.ts';
 
 describe('createKeyring', () => {
@@ -55,6 +55,14 @@ describe('createKeyring', () => {
     expect(await tenant('sk-a')).toBe(await tenant('sk-a'));
     expect(await tenant('sk-a')).not.toBe(await tenant('sk-b'));
     expect(await tenant('sk-a')).toMatch(/^[0-9a-f]{32}$/);
+  });
+});
+
+describe('assertKeysApart', () => {
+  it('refuses a key that is both', () => {
+    expect(() => assertKeysApart(['sk-a', 'sk-b'], ['sk-c'])).not.toThrow();
+    expect(() => assertKeysApart([], [])).not.toThrow();
+    expect(() => assertKeysApart(['sk-a', 'sk-b'], ['sk-c', 'sk-b'])).toThrow('ADMIN_KEYS and API_KEYS');
   });
 });
 

@@ -54,6 +54,13 @@ export function createKeyring(
   };
 }
 
+/** @throws Error when a key is both a client's and an operator's: then every client would be an operator. */
+export function assertKeysApart(apiKeys: readonly string[], adminKeys: readonly string[]): void {
+  if (adminKeys.some((key) => apiKeys.includes(key))) {
+    throw new Error('The secrets ADMIN_KEYS and API_KEYS have a key in common: give operators keys of their own');
+  }
+}
+
 function bearerToken(authorization: string | null): string | null {
   if (authorization === null || authorization.length > HEADER_LENGTH_MAX) {
     return null;

@@ -1,5 +1,5 @@
 /** The bindings and variables of the gateway's Worker, checked once per isolate. */
-import type { Environment } from '../auth/keyring.ts';
+import { assertKeysApart, type Environment } from '../auth/keyring.ts';
 import type { PrefixShard } from './prefix-shard.ts';
 import { parseModeration, type Moderation } from '../classify/moderation.ts';
 import type { ClassifierClient, ClassifierIndexClient } from '../classify/classifier.ts';
@@ -56,9 +56,7 @@ export function readSettings(bindings: GatewayBindings): GatewaySettings {
   }
   const apiKeys = commaList(bindings.API_KEYS);
   const adminKeys = commaList(bindings.ADMIN_KEYS);
-  if (adminKeys.some((key) => apiKeys.includes(key))) {
-    throw new Error('The secrets ADMIN_KEYS and API_KEYS have a key in common: a client would be an operator');
-  }
+  assertKeysApart(apiKeys, adminKeys);
   return {
     environment,
     apiKeys,

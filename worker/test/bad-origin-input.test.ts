@@ -135,6 +135,7 @@ const ORIGIN_ROWS: readonly Row[] = [
   ],
   // Completions.
   [COMPLETIONS, proCompletion({ suffix: 5 }), 400, 'suffix', 'invalid_value'],
+  [COMPLETIONS, proCompletion({ prompt_cache_key: 'x'.repeat(65) }), 400, 'prompt_cache_key', 'invalid_value'],
   [COMPLETIONS, proCompletion({ best_of: 2 }), 400, 'best_of', 'unsupported_parameter'],
   [COMPLETIONS, proCompletion({ prompt: [] }), 400, 'prompt', 'invalid_value'],
   // Endpoints of one body.

@@ -126,6 +126,20 @@ describe('Scheduler', () => {
     expect([large.state, small.state]).toEqual(['waiting', 'waiting']);
   });
 
+  it('counts a prompt as work for its tenant from its admission on', () => {
+    const world = new World({ ...LIMITS, numPages: NUM_PAGES, sequencesRunningMax: 1, nextTokenOf });
+    const tenants = ['large', 'large', 'small', 'small'];
+    tenants.forEach((tenant, i) => world.arrive(promptOf(i === 0 ? 20 : 1, i), 1, tenant));
+    const ended: string[] = [];
+    for (let i = 0; i < TOKENS_MAX && world.scheduler.sequences.length > 0; i++) {
+      const [part] = world.step();
+      if (part?.sequence.state === 'finished') {
+        ended.push(part.sequence.request.cacheSalt);
+      }
+    }
+    expect(ended).toEqual(['large', 'small', 'small', 'large']);
+  });
+
   it('queues up to its limit and no further', () => {
     const world = new Arrivals();
     for (let i = 0; i < LIMITS.sequencesWaitingMax; i++) {
