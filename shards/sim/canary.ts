@@ -2,11 +2,13 @@
  * Bugs that can be switched on here and nowhere else: a simulator that does not find them would not find real ones. Each
  * is put where the engine meets what is simulated, so that the engine itself has no switch.
  */
+import type { PageKey } from '../kv/page-key.ts';
 import { PagePool } from '../kv/page-pool.ts';
 import type { GenerateRequest } from '../engine/protocol.ts';
 import { frameChecksum } from '../link/encode-frame.ts';
 import { HEADER } from '../link/frame.ts';
 import type { StepResult } from '../link/ring-step.ts';
+import type { SqlitePageStore } from '../platform/cloudflare/sqlite-page-store.ts';
 import { ok, type Result } from '../result.ts';
 
 export const CANARIES = [
@@ -18,6 +20,8 @@ export const CANARIES = [
   'salt_ignored',
   /** A head that believes that every page it asked back came back. */
   'missing_ignored',
+  /** A store that gives out pages whose writing was interrupted. */
+  'damage_ignored',
   /** A pool that now and then forgets to take a page back. */
   'release_forgotten',
 ] as const;
@@ -49,6 +53,20 @@ export function spoilFrame(canary: Canary | null, frame: Uint8Array<ArrayBuffer>
 /** What the head learns of a step when it has the bug. */
 export function spoilResult<E>(canary: Canary | null, result: Result<StepResult, E>): Result<StepResult, E> {
   return result.ok && canary === 'missing_ignored' ? ok({ ...result.value, missing: [] }) : result;
+}
+
+/** A store that has the bug: what it finds damaged passes for whole. */
+export function spoilStore(canary: Canary | null, store: SqlitePageStore): SqlitePageStore {
+  if (canary === 'damage_ignored') {
+    const read = store.read.bind(store);
+    return Object.assign(store, {
+      read: (key: PageKey, into: Uint8Array): boolean => {
+        const isThere = store.has(key);
+        return read(key, into) || isThere;
+      },
+    });
+  }
+  return store;
 }
 
 /** Puts bugs into classes that the engine makes for itself. @returns a way to take them out again */

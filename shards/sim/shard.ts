@@ -10,7 +10,7 @@ import { SqlitePageStore } from '../platform/cloudflare/sqlite-page-store.ts';
 import type { AssetSource } from '../platform/assets.ts';
 import type { Entropy } from '../platform/clock.ts';
 import type { FrameLink, LinkConnector } from '../platform/link.ts';
-import { spoilResult, type Canary } from './canary.ts';
+import { spoilResult, spoilStore, type Canary } from './canary.ts';
 import type { EventQueue } from './event-queue.ts';
 import { memoryAssets, type ModelRelease, type SyncSha256Hex } from './model-files.ts';
 import type { SimNetwork } from './network.ts';
@@ -102,7 +102,8 @@ export class SimShard {
     const assets = memoryAssets(release, process, () => network.latency() + ASSET_LATENCY_MS);
     this.#host ??= this.#createHost(assignment);
     const limits = { bytesMax: plan.storeBytesMax, pagesMax: STORE_PAGES_MAX, ttlMs: STORE_TTL_MS };
-    const store = new SqlitePageStore({ storage: this.storage, clock: process, scope: assignment, limits });
+    const deployed = new SqlitePageStore({ storage: this.storage, clock: process, scope: assignment, limits });
+    const store = spoilStore(this.#options.canary, deployed);
     this.#object = { process, store, role: this.#createRole(process, assignment, assets, store, this.#host) };
   }
 

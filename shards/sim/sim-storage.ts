@@ -33,7 +33,8 @@ export class SimStorage implements PageStorage {
   #isFlushScheduled = false;
 
   readonly kv: PageStorage['kv'] = {
-    get: (key) => this.#visible.get(key),
+    // The reader may do with it what it likes, take its memory away for one.
+    get: (key) => structuredClone(this.#visible.get(key)),
     list: ({ prefix }) => [...this.#visible].filter(([key]) => key.startsWith(prefix)),
     put: (key, value) => {
       this.#refuseWhenFull();

@@ -54,6 +54,9 @@ export interface SimCounts extends ClusterTotals {
   readonly numRequests: number;
   readonly numFinished: number;
   readonly numLeft: number;
+  /** By a full queue or by replicas that were drained: told so at once. */
+  readonly numRefused: number;
+  /** For want of a replica that answered for seconds. */
   readonly numFailed: number;
   readonly numTokens: number;
   /** Streams that were continued by the gateway, on the same replica or another. */
@@ -72,7 +75,7 @@ export interface SimReport {
 }
 
 /** Looking at all pages takes as long as some events. */
-const PAGES_EVERY_EVENTS = 16;
+const PAGES_EVERY_EVENTS = 32;
 
 export class Simulation {
   readonly events: EventQueue;
@@ -225,7 +228,8 @@ export class Simulation {
         numRequests: this.requests.length,
         numFinished: numOf('finished'),
         numLeft: numOf('left'),
-        numFailed: numOf('failed'),
+        numRefused: this.requests.filter(isRefused).length,
+        numFailed: numOf('failed') - this.requests.filter(isRefused).length,
         numTokens: sum(({ numTokens }) => numTokens),
         numResumes: sum(({ numResumes }) => numResumes),
         ...(await this.#totals.read()),
@@ -264,6 +268,10 @@ export class Simulation {
     this.faults.add('stream_cut');
     return cutAfterMs;
   }
+}
+
+function isRefused({ outcome }: ClientRequest): boolean {
+  return outcome?.kind === 'failed' && (outcome.code === 'queue_full' || outcome.code === 'draining');
 }
 
 /** Whatever was thrown, as what a checker of crashes says. */
