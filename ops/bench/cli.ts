@@ -1,6 +1,7 @@
 /** `lamina bench`: every speed that the README names. Each subcommand registers itself from a file of its own. */
 import type { Command } from 'commander';
 import { registerKernelsBench } from './kernels-command.ts';
+import { registerClassifyBench } from './classify-command.ts';
 import { registerCompareBench } from './compare-command.ts';
 import { registerEngineBench } from './engine-command.ts';
 import { registerOriginBench } from './origin-command.ts';
@@ -22,4 +23,5 @@ export function registerBenchCommands(program: Command): void {
   registerSpeculationBench(bench);
   registerRingBench(bench);
   registerPrefixBench(bench);
+  registerClassifyBench(bench);
 }
