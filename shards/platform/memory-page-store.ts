@@ -53,9 +53,8 @@ export class MemoryPageStore implements PageStore {
     for (const victim of victims) {
       this.#pages.remove(victim);
     }
-    const { tenant } = key;
     const numBytes = bytes.byteLength;
-    this.#pages.add(name, { tenant, numBytes, bytes: bytes.slice(), usedMs: this.#clock.nowMs(), pinnedUntilMs });
+    this.#pages.add(name, { numBytes, bytes: bytes.slice(), usedMs: this.#clock.nowMs(), pinnedUntilMs });
   }
 
   pin(keys: readonly PageKey[], untilMs: number | null): void {

@@ -1,8 +1,8 @@
 /** Which pages a store holds, in the order of their last use, and which have to go. It knows nothing of their bytes. */
 import type { Clock } from './clock.ts';
 
+/** Thousands of them may be in memory: what the name tells is not here again. */
 export interface PageEntry {
-  readonly tenant: string;
   readonly numBytes: number;
   usedMs: number;
   /** It is kept until then, whatever the limits say; 0 is not pinned. */
@@ -98,7 +98,7 @@ export class PageIndex<Entry extends PageEntry> {
   }
 
   ofTenant(tenant: string): string[] {
-    return [...this.#entries].filter(([, entry]) => entry.tenant === tenant).map(([name]) => name);
+    return [...this.#entries.keys()].filter((name) => name.startsWith(`${tenant}/`));
   }
 
   /** When the first page's time will be over unless it is used; null when there is none. */

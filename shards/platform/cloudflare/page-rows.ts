@@ -16,7 +16,6 @@ const CHECKSUM_BYTES = 4;
 const textEncoder = new TextEncoder();
 
 export interface StoredPageEntry extends PageEntry {
-  readonly numParts: number;
   /** What the row in storage says: a use is written down only now and then. */
   storedUsedMs: number;
 }
@@ -30,12 +29,12 @@ export function partKeys(scopedName: string, numParts: number): string[] {
   return Array.from({ length: numParts }, (_, part) => `${PART_PREFIX}${scopedName}/${part}`);
 }
 
-export function encodeEntry({ numBytes, numParts, usedMs, pinnedUntilMs }: StoredPageEntry): readonly number[] {
-  return [numBytes, numParts, usedMs, pinnedUntilMs];
+export function encodeEntry({ numBytes, usedMs, pinnedUntilMs }: StoredPageEntry): readonly number[] {
+  return [numBytes, numPartsOf(numBytes), usedMs, pinnedUntilMs];
 }
 
 /** Null when the row is not one of this version. */
-export function decodeEntry(tenant: string, row: unknown): StoredPageEntry | null {
+export function decodeEntry(row: unknown): StoredPageEntry | null {
   if (!Array.isArray(row) || row.length !== 4 || !row.every((field) => Number.isSafeInteger(field) && field >= 0)) {
     return null;
   }
@@ -43,7 +42,7 @@ export function decodeEntry(tenant: string, row: unknown): StoredPageEntry | nul
   if (numParts !== numPartsOf(numBytes) || numParts > PARTS_MAX) {
     return null;
   }
-  return { tenant, numBytes, numParts, usedMs, pinnedUntilMs, storedUsedMs: usedMs };
+  return { numBytes, usedMs, pinnedUntilMs, storedUsedMs: usedMs };
 }
 
 /** Fills `record`, which is `CHECKSUM_BYTES` longer than the page. */
