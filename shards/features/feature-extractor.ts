@@ -16,6 +16,9 @@ import { FeatureQueue } from './feature-queue.ts';
 import { FEATURE_LIMITS, type FeatureLimits } from './limits.ts';
 import { validateFeatureRequest } from './validate-feature-request.ts';
 
+/** A step of one token costs as much as two of a large step: it decodes the weights for itself alone. */
+const STEP_TOKENS_MIN = 2;
+
 export interface FeatureExtractorOptions {
   readonly assignment: StageAssignment;
   /** The ring's own: features use the same lease of the runtime as its steps. */
@@ -138,12 +141,12 @@ export class FeatureExtractor implements FeatureHead {
     }
   }
 
-  /** Tokens times layers. A step of few tokens costs about as much as one of one token more with its weights decoded. */
+  /** Tokens times layers. */
   #turnSize({ config }: RuntimeLease, grant: TurnGrant): number {
     const { turnTokenLayersMax, stepShare } = this.#limits;
     return grant.kind === 'idle'
       ? turnTokenLayersMax
-      : Math.min(turnTokenLayersMax, stepShare * config.numLayers * (grant.numTokens + 1));
+      : Math.min(turnTokenLayersMax, stepShare * config.numLayers * Math.max(STEP_TOKENS_MIN, grant.numTokens));
   }
 
   #nextBatch(grant: TurnGrant, tokenLayersMax: number): FeatureBatch | null {

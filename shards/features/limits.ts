@@ -20,8 +20,9 @@ export interface FeatureLimits {
    */
   readonly turnTokenLayersMax: number;
   /**
-   * Work of a turn between two steps of streams, as a share of what such a step computes. A half leaves streams two thirds
-   * of the time, and room for what else features cost: requests, tokenizing, answers.
+   * Work of a turn between two steps of streams, as a share of what such a step computes. It leaves streams two thirds of
+   * the time, and room for what else features cost them: requests, tokenizing, answers, on the same thread where one
+   * process serves everything.
    */
   readonly stepShare: number;
   /** A turn is taken after so long even when no step comes: rings take seconds to open or to break. */
@@ -37,6 +38,6 @@ export const FEATURE_LIMITS: FeatureLimits = {
   streamBytesMax: 256 * 1024,
   readerStallMs: 60_000,
   turnTokenLayersMax: 320,
-  stepShare: 0.5,
+  stepShare: 0.4,
   stepWaitMsMax: 100,
 };
