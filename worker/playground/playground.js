@@ -2,11 +2,9 @@
  * The playground: one conversation with one model.
  * @module
  */
+import { initialApiKey } from './api-key.js';
 import { errorMessage, streamChat } from './chat-stream.js';
 
-/** The key that a local Lamina accepts; a deployed one refuses it. */
-const LOCAL_API_KEY = 'sk-local';
-const LOCAL_HOSTS = ['localhost', '127.0.0.1', '[::1]'];
 /** Distance from the end, in pixels, within which the log follows the answer. */
 const FOLLOW_DISTANCE_PX = 40;
 
@@ -178,5 +176,5 @@ element('new-chat').addEventListener('click', () => {
   prompt.focus();
 });
 
-key.value = LOCAL_HOSTS.includes(location.hostname) ? LOCAL_API_KEY : '';
+key.value = initialApiKey();
 void loadModels();

@@ -1,0 +1,3 @@
+/** Types of `example-lines.js`, which browsers load as it is. */
+export function formatOf(text: string): 'csv' | 'jsonl' | 'tab' | null;
+export function tabToJsonLines(text: string, isMultiLabel: boolean): string;
