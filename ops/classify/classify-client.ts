@@ -152,7 +152,13 @@ export async function removeClassifier(server: ClassifyServer, id: string): Prom
 }
 
 /** Who judges: a classifier, or labels alone. */
-export type Judge = { readonly classifier: string } | { readonly labels: readonly string[] };
+export type Judge = { readonly classifier: string } | { readonly labels: readonly (string | LabelOption)[] };
+
+/** A label with a few examples. */
+export interface LabelOption {
+  readonly name: string;
+  readonly examples: readonly string[];
+}
 
 /** @param texts at most `TEXTS_PER_REQUEST` */
 export async function classify(

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { FeaturesFlags } from './features-command.ts';
 import type { QualityFlags } from './quality-command.ts';
+import type { ZeroShotFlags } from './zero-shot-command.ts';
 
 /** Mounts `lamina eval` on the command line. */
 export function registerEvalCommands(program: Command): void {
@@ -20,6 +21,22 @@ export function registerEvalCommands(program: Command): void {
     .action(async (flags: QualityFlags) => {
       const { qualityCommand } = await import('./quality-command.ts');
       await qualityCommand(flags);
+    });
+  evaluation
+    .command('zero-shot')
+    .description('labels alone, and with a few examples, beside asking for the label in a chat; on a running platform')
+    .requiredOption('--texts <file>', 'texts with labels, CSV with a header or JSON Lines')
+    .option('--examples <file>', 'where examples come from, of the same form')
+    .option('--shots <list>', 'examples of each label, such as 0,1,2,5', '0')
+    .option('--count <texts>', 'texts, taken evenly from the file', '220')
+    .option('--text-column <name>', 'column, or field, of the texts', 'text')
+    .option('--label-column <name>', 'column, or field, of the labels', 'label')
+    .option('--model <name>', 'model that is asked in the chat', 'lamina-lite')
+    .option('--url <url>', 'base URL of the platform (http://127.0.0.1:$PORT)')
+    .option('--key <key>', 'API key', 'sk-local')
+    .action(async (flags: ZeroShotFlags) => {
+      const { zeroShotCommand } = await import('./zero-shot-command.ts');
+      await zeroShotCommand(flags);
     });
   evaluation
     .command('features')

@@ -18,6 +18,8 @@ export interface ChatSettings {
   readonly model: string;
   /** Absent: the model's own. */
   readonly temperature?: number;
+  /** Absent: as many as the server allows. */
+  readonly max_tokens?: number;
 }
 
 export type ChatEvent =
