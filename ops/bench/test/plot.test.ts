@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { comparisonChart } from '../plot/comparison-chart.ts';
 import { historyChart } from '../plot/history-chart.ts';
+import { learningCurve } from '../plot/learning-curve.ts';
 import { markdownTable, replaceSection } from '../plot/tables.ts';
 import { type BenchRun, mergeByCommit } from '../results.ts';
 
@@ -80,6 +81,17 @@ describe('historyChart', () => {
     const chart = historyChart([...runs, run('ccc', { lamina: 9 })], 'llama.cpp');
     assertWellFormed(chart);
     expect(chart.match(/<circle/g)).toHaveLength(2);
+  });
+});
+
+describe('learningCurve', () => {
+  it('puts every doubling of the examples a step further', () => {
+    const points = [1, 2, 4].map((numPerLabel, index) => ({ numPerLabel, accuracy: 0.25 * (index + 1) }));
+    const chart = learningCurve('A & B', 'sub', points);
+    assertWellFormed(chart);
+    expect(chart).toContain('points="48.0,218.0 332.0,164.0 616.0,110.0"');
+    expect(chart).toContain('Accuracy by examples of each label: 1: 0.250, 2: 0.500, 4: 0.750');
+    expect(chart.match(/<circle/g)).toHaveLength(3);
   });
 });
 
