@@ -70,7 +70,6 @@ export class ClassifierHost implements ClassifierClient {
     }
     const { examplesMax } = this.#options.limits;
     if (store.countAll() + examples.length > examplesMax) {
-      this.#forgetUpload(store, state);
       return Promise.resolve(err({ reason: 'too_many_examples', numExamplesMax: examplesMax }));
     }
     store.addExamples(uploadId, examples);

@@ -105,13 +105,9 @@ export class ClassifierStore {
     return this.#count('SELECT count(*) AS number FROM example WHERE upload IS NULL');
   }
 
-  /** Makes the examples of an upload the classifier's. They get new ids, above all others: see `exampleIdMax`. */
+  /** Makes the examples of an upload the classifier's. Their ids are above all others: one upload is under way at a time. */
   commitUpload(upload: string): void {
-    this.#sql.exec(
-      `UPDATE example SET upload = NULL,
-        id = id + (SELECT max(id) FROM example) WHERE upload = ?`,
-      upload,
-    );
+    this.#sql.exec('UPDATE example SET upload = NULL WHERE upload = ?', upload);
   }
 
   /** Removes the examples of all uploads that are not committed. */

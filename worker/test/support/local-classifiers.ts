@@ -68,11 +68,13 @@ export class LocalClassifiers implements ClassifierDirectory {
     return due.length;
   }
 
-  /** Until no alarm is due: then all trainings are over, or wait for later. */
-  async settle(): Promise<void> {
-    while ((await this.fireAlarms()) > 0) {
-      // Each alarm makes the next one due at once.
+  /** Until no alarm is due: then all trainings are over, or wait for later. @returns how many there were */
+  async settle(): Promise<number> {
+    let numFired = 0;
+    for (let numDue = await this.fireAlarms(); numDue > 0; numDue = await this.fireAlarms()) {
+      numFired += numDue;
     }
+    return numFired;
   }
 
   classifier(tenant: string, id: string): ClassifierClient {
