@@ -1,4 +1,5 @@
 /** One stage's part of page operations: its own pages in WASM memory, and its own store. */
+import type { PageParts } from '../../wasm/host/page-parts.ts';
 import type { StageRuntime } from '../../wasm/host/stage-runtime.ts';
 import type { PageKey } from '../kv/page-key.ts';
 import type { PageStore } from '../platform/page-store.ts';
@@ -41,16 +42,15 @@ export class PageOperator {
     }
     const missing: number[] = [];
     for (const [index, operation] of operations.entries()) {
-      const page = runtime.pageView(operation.page);
       switch (operation.kind) {
         case 'copy':
-          page.set(runtime.pageView(operation.sourcePage));
+          runtime.pages.copy(operation.page, operation.sourcePage);
           break;
         case 'save':
-          this.#save(operation.key, page);
+          this.#save(operation.key, runtime.pages, operation.page);
           break;
         case 'restore':
-          if (!this.#read(operation.key, page)) {
+          if (!this.#restore(operation.key, runtime.pages, operation.page)) {
             missing.push(index);
           }
           break;
@@ -73,23 +73,34 @@ export class PageOperator {
     }
   }
 
-  #save(key: PageKey, page: Uint8Array): void {
-    const start = this.#waiting.at(-1)?.end ?? 0;
-    const end = start + page.byteLength;
+  #save(key: PageKey, pages: PageParts, page: number): void {
+    const { buffer, start, end } = this.#room(pages.pageBytes);
+    pages.read(page, buffer.subarray(start, end));
     if (end > this.#bufferBytes) {
-      this.#store.write(key, page);
+      this.#store.write(key, buffer.subarray(start, end));
       return;
     }
-    this.#buffer ??= new Uint8Array(this.#bufferBytes);
-    this.#buffer.set(page, start);
     this.#waiting.push({ key, start, end });
   }
 
-  #read(key: PageKey, into: Uint8Array): boolean {
+  #restore(key: PageKey, pages: PageParts, page: number): boolean {
     if (this.#isWaiting(key)) {
       this.flush();
     }
-    return this.#store.read(key, into);
+    const { buffer, start, end } = this.#room(pages.pageBytes);
+    const bytes = buffer.subarray(start, end);
+    const isThere = this.#store.read(key, bytes);
+    if (isThere) {
+      pages.write(page, bytes);
+    }
+    return isThere;
+  }
+
+  /** Place for a page's bytes behind those that wait; there is always one, beyond `bufferBytes` for a moment only. */
+  #room(pageBytes: number): { readonly buffer: Uint8Array<ArrayBuffer>; readonly start: number; readonly end: number } {
+    const start = this.#waiting.at(-1)?.end ?? 0;
+    this.#buffer ??= new Uint8Array(this.#bufferBytes + pageBytes);
+    return { buffer: this.#buffer, start, end: start + pageBytes };
   }
 
   #isWaiting({ tenant, hash }: PageKey): boolean {

@@ -225,7 +225,7 @@ describe.each(SETTINGS)('%s', (_, settings) => {
       const opened = await open();
       for (const runtime of runtimes) {
         for (let page = 0; page < runtime.options.numPages; page++) {
-          runtime.pageView(page).fill(0x55);
+          runtime.pages.write(page, new Uint8Array(runtime.pages.pageBytes).fill(0x55));
         }
       }
       return opened.ok ? ok({ kvKept: false }) : opened;

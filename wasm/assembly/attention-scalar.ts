@@ -1,7 +1,7 @@
 /** The scalar twin of `attention.ts`: the same sums in the same order, one number at a time, with undivided quants. */
 import { PAGE_TABLE_ENTRY_BYTES, QUERY_QUANT_MAX } from './attention';
-import { scalesOffset, valuesOffset } from './kv-write';
-import { F32_BYTES, KV_QUAD, KV_QUAD_BYTES, PAGE_TOKENS, PAGE_TOKENS_F32_BYTES, VALUE_QUAD_BYTES } from './layout';
+import { partBytes, scalesOffset } from './kv-write';
+import { F32_BYTES, KV_QUAD, KV_QUAD_BYTES, PAGE_TOKENS, VALUE_QUAD_BYTES } from './layout';
 import { absMax__scalar, inverseScale, quantise1, scaleOf } from './quantise';
 import { softmaxPower__scalar, weightInverse__scalar, weightScale__scalar } from './softmax';
 
@@ -12,8 +12,8 @@ export function f32_kv8_attention__scalar(
   heads: usize,
   numHeads: i32,
   headDim: i32,
-  headPages: usize,
-  pageBytes: usize,
+  keyPages: usize,
+  valuePages: usize,
   pageTable: usize,
   length: i32,
   scoreScale: f32,
@@ -21,13 +21,14 @@ export function f32_kv8_attention__scalar(
   scores: usize,
   scoresStride: i32,
 ): void {
+  const pageBytes = partBytes(headDim);
   for (let head = 0; head < numHeads; head++) {
     const output = heads + head * headDim * F32_BYTES;
     const headScores = scores + head * scoresStride * F32_BYTES;
     const queryFactor = quantiseQuery(queries, output, headDim) * scoreScale;
     let largest: f32 = -Infinity;
     for (let position = 0; position < length; position++) {
-      const keys = headPages + pageOf(pageTable, position) * pageBytes;
+      const keys = keyPages + pageOf(pageTable, position) * pageBytes;
       const scale = load<f32>(keys + scalesOffset(headDim) + (position % PAGE_TOKENS) * F32_BYTES);
       const score: f32 = <f32>dotKey(queries, keys, position % PAGE_TOKENS, headDim) * (scale * queryFactor);
       largest = max<f32>(largest, score);
@@ -36,7 +37,7 @@ export function f32_kv8_attention__scalar(
     const sum = sumPowers(headScores, largest, length);
     memory.fill(output, 0, headDim * F32_BYTES);
     for (let first = 0; first < length; first += PAGE_TOKENS) {
-      const page = headPages + pageOf(pageTable, first) * pageBytes;
+      const page = valuePages + pageOf(pageTable, first) * pageBytes;
       addPage(output, headScores + first * F32_BYTES, page, min(PAGE_TOKENS, length - first), headDim);
     }
     for (let at = output, end = output + headDim * F32_BYTES; at < end; at += F32_BYTES) {
@@ -88,7 +89,7 @@ function sumPowers(scores: usize, largest: f32, length: i32): f32 {
 
 /** Replaces a page's powers by weights, and adds weight * value to `output`. */
 function addPage(output: usize, powers: usize, page: usize, numTokens: i32, headDim: i32): void {
-  const scales = page + scalesOffset(headDim) + PAGE_TOKENS_F32_BYTES;
+  const scales = page + scalesOffset(headDim);
   let weightMax: f32 = 0;
   for (let slot = 0; slot < numTokens; slot++) {
     const power = load<f32>(powers + slot * F32_BYTES);
@@ -99,7 +100,7 @@ function addPage(output: usize, powers: usize, page: usize, numTokens: i32, head
   const inverse = weightInverse__scalar(weightMax);
   const factor = weightScale__scalar(weightMax);
   for (let dim = 0; dim < headDim; dim++) {
-    const quad = page + valuesOffset(headDim) + (dim / KV_QUAD) * KV_QUAD_BYTES + (dim % KV_QUAD) * KV_QUAD;
+    const quad = page + (dim / KV_QUAD) * KV_QUAD_BYTES + (dim % KV_QUAD) * KV_QUAD;
     let dot = 0;
     for (let slot = 0; slot < numTokens; slot++) {
       const value = load<i8>(quad + (slot / KV_QUAD) * VALUE_QUAD_BYTES + (slot % KV_QUAD));

@@ -6,7 +6,7 @@
  * result depends on the token's own query and its sequence alone, whatever the step holds besides. Keys are read once
  * for all heads, then values once.
  */
-import { scalesOffset, valuesOffset } from './kv-write';
+import { partBytes, scalesOffset } from './kv-write';
 import {
   F32_BYTES,
   KV_QUAD,
@@ -33,7 +33,8 @@ const VECTOR_BYTES: usize = 16;
 
 /**
  * @param heads f32 `[numHeads][headDim]`: the rotated queries, replaced by the result
- * @param headPages this layer's and KV head's part of page 0; that of page n is n * `pageBytes` further
+ * @param keyPages this layer's and KV head's keys of page 0; those of page n are n parts further
+ * @param valuePages its values, in the same way
  * @param pageTable u32 page index for each 16 positions
  * @param length positions attended to, the token's own the last
  * @param scoreScale 1 / sqrt(headDim)
@@ -44,8 +45,8 @@ export function f32_kv8_attention__simd128(
   heads: usize,
   numHeads: i32,
   headDim: i32,
-  headPages: usize,
-  pageBytes: usize,
+  keyPages: usize,
+  valuePages: usize,
   pageTable: usize,
   length: i32,
   scoreScale: f32,
@@ -54,6 +55,7 @@ export function f32_kv8_attention__simd128(
   scoresStride: i32,
 ): void {
   const numPages = (length + PAGE_TOKENS - 1) / PAGE_TOKENS;
+  const pageBytes = partBytes(headDim);
   const queryBytes: usize = headDim * QUERY_BYTES_PER_DIM + QUERY_STATE_BYTES;
   const headBytes: usize = headDim * F32_BYTES;
   const scoresBytes: usize = scoresStride * F32_BYTES;
@@ -62,7 +64,7 @@ export function f32_kv8_attention__simd128(
     quantiseQuery(queries + head * queryBytes, heads + head * headBytes, headDim, scoreScale);
   }
   for (let page = 0; page < numPages; page++) {
-    const keys = headPages + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
+    const keys = keyPages + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
     sumKeys(keyBias, keys, headDim);
     for (let head = 0; head < numHeads; head++) {
       const to = scores + head * scoresBytes + page * PAGE_TOKENS_F32_BYTES;
@@ -74,13 +76,13 @@ export function f32_kv8_attention__simd128(
     const headScores = scores + head * scoresBytes;
     const state = queries + head * queryBytes + headDim * QUERY_BYTES_PER_DIM;
     // Scores are done, so what the queries' bias needed is free for the last page's scales.
-    weighPages(headScores, state, headPages, headDim, pageBytes, pageTable, length, keyBias);
+    weighPages(headScores, state, valuePages + scalesOffset(headDim), pageBytes, pageTable, length, keyBias);
   }
   for (let page = 0; page < numPages; page++) {
-    const pageAt = headPages + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
+    const values = valuePages + load<u32>(pageTable + page * PAGE_TABLE_ENTRY_BYTES) * pageBytes;
     for (let head = 0; head < numHeads; head++) {
       const weights = scores + head * scoresBytes + page * PAGE_TOKENS_F32_BYTES;
-      addValues(heads + head * headBytes, weights, pageAt + valuesOffset(headDim), headDim);
+      addValues(heads + head * headBytes, weights, values, headDim);
     }
   }
   for (let head = 0; head < numHeads; head++) {

@@ -6,12 +6,11 @@
 import { f32_kv8_attention__simd128 } from './attention';
 import { f32_add__simd128, f32_swiglu__simd128 } from './elementwise';
 import { qb8w_f32_gather__simd128 } from './embedding';
-import { f32_kv8_write__simd128 } from './kv-write';
+import { f32_kv8_write__simd128, partBytes } from './kv-write';
 import {
   F32_BYTES,
   GROUP_COLS,
-  KV_HEAD_BYTES_PER_DIM,
-  KV_HEAD_SCALES_BYTES,
+  KV_PARTS_PER_HEAD,
   LAYER_ATTN_NORM,
   LAYER_BYTES,
   LAYER_DOWN_PROJ,
@@ -44,7 +43,7 @@ import {
   STAGE_NUM_KV_HEADS,
   STAGE_NUM_QUERY_HEADS,
   STAGE_PAGES,
-  STAGE_PAGE_BYTES,
+  STAGE_PART_POOL_BYTES,
   STAGE_PROJECTED,
   STAGE_QUERIES,
   STAGE_QUERY_SCRATCH,
@@ -197,14 +196,10 @@ function project(
   }
 }
 
-function headPageBytes(headDim: i32): usize {
-  return headDim * KV_HEAD_BYTES_PER_DIM + KV_HEAD_SCALES_BYTES;
-}
-
-/** Address of a layer's part of page 0. */
+/** Address of the first KV head's keys in page 0, for one layer; its values are `STAGE_PART_POOL_BYTES` further. */
 function layerPages(stage: usize, layerIndex: i32): usize {
-  const layerBytes = load<i32>(stage, STAGE_NUM_KV_HEADS) * headPageBytes(load<i32>(stage, STAGE_HEAD_DIM));
-  return load<usize>(stage, STAGE_PAGES) + layerIndex * layerBytes;
+  const numPartsBefore = layerIndex * load<i32>(stage, STAGE_NUM_KV_HEADS) * KV_PARTS_PER_HEAD;
+  return load<usize>(stage, STAGE_PAGES) + numPartsBefore * load<usize>(stage, STAGE_PART_POOL_BYTES);
 }
 
 /** Rotates a token's queries and keys, and writes its keys and values into its page. */
@@ -223,10 +218,11 @@ function writeKv(stage: usize, layerIndex: i32, token: i32): void {
   const descriptor = load<usize>(stage, STAGE_TOKENS) + token * TOKEN_BYTES;
   const position = load<i32>(descriptor, TOKEN_POSITION);
   const entry = load<usize>(descriptor, TOKEN_PAGE_TABLE) + (position / PAGE_TOKENS) * INDEX_BYTES;
-  let page = layerPages(stage, layerIndex) + load<u32>(entry) * load<usize>(stage, STAGE_PAGE_BYTES);
+  const partPoolBytes = load<usize>(stage, STAGE_PART_POOL_BYTES);
+  let page = layerPages(stage, layerIndex) + load<u32>(entry) * partBytes(headDim);
   for (let head = 0; head < numKvHeads; head++) {
-    f32_kv8_write__simd128(page, position % PAGE_TOKENS, key, value, headDim);
-    page += headPageBytes(headDim);
+    f32_kv8_write__simd128(page, page + partPoolBytes, position % PAGE_TOKENS, key, value, headDim);
+    page += KV_PARTS_PER_HEAD * partPoolBytes;
     key += headBytes;
     value += headBytes;
   }
@@ -239,14 +235,15 @@ function attendToken(stage: usize, layerIndex: i32, token: i32): void {
   const numHeads = numQueryHeads / numKvHeads;
   const descriptor = load<usize>(stage, STAGE_TOKENS) + token * TOKEN_BYTES;
   let heads = load<usize>(stage, STAGE_QUERIES) + token * numQueryHeads * headDim * F32_BYTES;
-  let headPages = layerPages(stage, layerIndex);
+  const partPoolBytes = load<usize>(stage, STAGE_PART_POOL_BYTES);
+  let keyPages = layerPages(stage, layerIndex);
   for (let kvHead = 0; kvHead < numKvHeads; kvHead++) {
     f32_kv8_attention__simd128(
       heads,
       numHeads,
       headDim,
-      headPages,
-      load<usize>(stage, STAGE_PAGE_BYTES),
+      keyPages,
+      keyPages + partPoolBytes,
       load<usize>(descriptor, TOKEN_PAGE_TABLE),
       load<i32>(descriptor, TOKEN_POSITION) + 1,
       load<f32>(stage, STAGE_SCORE_SCALE),
@@ -255,7 +252,7 @@ function attendToken(stage: usize, layerIndex: i32, token: i32): void {
       load<i32>(stage, STAGE_SCORES_STRIDE),
     );
     heads += numHeads * headDim * F32_BYTES;
-    headPages += headPageBytes(headDim);
+    keyPages += KV_PARTS_PER_HEAD * partPoolBytes;
   }
 }
 

@@ -17,11 +17,10 @@ import {
 } from './quantise';
 import {
   F32_BYTES,
-  KV_HEAD_BYTES_PER_DIM,
+  KV_PART_BYTES_PER_DIM,
+  KV_PART_SCALES_BYTES,
   KV_QUAD,
   KV_QUAD_BYTES,
-  PAGE_TOKENS,
-  PAGE_TOKENS_F32_BYTES,
   VALUE_QUAD_BYTES,
 } from './layout';
 
@@ -29,34 +28,42 @@ import {
 const DIMS_PER_VECTOR: i32 = 16;
 const QUADS_PER_VECTOR: i32 = DIMS_PER_VECTOR / KV_QUAD;
 
-/** Where the values of a head start in its part of a page; the keys start at 0. */
-export function valuesOffset(headDim: i32): usize {
-  return headDim * PAGE_TOKENS;
+/** Bytes of a part of a page: the keys or the values of one head. */
+export function partBytes(headDim: i32): usize {
+  return headDim * KV_PART_BYTES_PER_DIM + KV_PART_SCALES_BYTES;
 }
 
-/** Where the 16 key scales of a head start; the 16 value scales follow. */
+/** Where the 16 scales start in a part of a page. */
 export function scalesOffset(headDim: i32): usize {
-  return headDim * KV_HEAD_BYTES_PER_DIM;
+  return headDim * KV_PART_BYTES_PER_DIM;
 }
 
 /**
- * @param page this head's part of the page
+ * @param keys the page's keys of this head
+ * @param values the page's values of this head
  * @param slot token in the page, 0..15
  * @param key f32 `[headDim]`, rotated; `headDim` a multiple of 16
  * @param value f32 `[headDim]`
  */
-export function f32_kv8_write__simd128(page: usize, slot: i32, key: usize, value: usize, headDim: i32): void {
-  const scales = page + scalesOffset(headDim) + slot * F32_BYTES;
+export function f32_kv8_write__simd128(
+  keys: usize,
+  values: usize,
+  slot: i32,
+  key: usize,
+  value: usize,
+  headDim: i32,
+): void {
+  const scaleOffset = scalesOffset(headDim) + slot * F32_BYTES;
   const round = loadRound();
   const quantMax = loadQuant8Max();
   const keyMax = absMax__simd128(key, headDim);
   const valueMax = absMax__simd128(value, headDim);
-  v128.store32_lane(scales, scaleOf4(keyMax, quantMax), 0);
-  v128.store32_lane(scales, scaleOf4(valueMax, quantMax), 0, PAGE_TOKENS_F32_BYTES);
+  v128.store32_lane(keys + scaleOffset, scaleOf4(keyMax, quantMax), 0);
+  v128.store32_lane(values + scaleOffset, scaleOf4(valueMax, quantMax), 0);
   const keyInverse = inverseScale4(keyMax, quantMax);
   const valueInverse = inverseScale4(valueMax, quantMax);
-  let keyAt = page + slot * KV_QUAD;
-  let valueAt = page + valuesOffset(headDim) + (slot / KV_QUAD) * VALUE_QUAD_BYTES + (slot % KV_QUAD);
+  let keyAt = keys + slot * KV_QUAD;
+  let valueAt = values + (slot / KV_QUAD) * VALUE_QUAD_BYTES + (slot % KV_QUAD);
   for (let dim = 0; dim < headDim; dim += DIMS_PER_VECTOR) {
     storeKeys(keyAt, quantise16(key + dim * F32_BYTES, keyInverse, round));
     storeValues(valueAt, quantise16(value + dim * F32_BYTES, valueInverse, round));
@@ -86,18 +93,24 @@ function storeValues(to: usize, quants: v128): void {
   }
 }
 
-export function f32_kv8_write__scalar(page: usize, slot: i32, key: usize, value: usize, headDim: i32): void {
-  const scales = page + scalesOffset(headDim) + slot * F32_BYTES;
+export function f32_kv8_write__scalar(
+  keys: usize,
+  values: usize,
+  slot: i32,
+  key: usize,
+  value: usize,
+  headDim: i32,
+): void {
+  const scaleOffset = scalesOffset(headDim) + slot * F32_BYTES;
   const keyMax = absMax__scalar(key, headDim);
   const valueMax = absMax__scalar(value, headDim);
-  store<f32>(scales, scaleOf(keyMax, QUANT8_MAX));
-  store<f32>(scales + PAGE_TOKENS_F32_BYTES, scaleOf(valueMax, QUANT8_MAX));
+  store<f32>(keys + scaleOffset, scaleOf(keyMax, QUANT8_MAX));
+  store<f32>(values + scaleOffset, scaleOf(valueMax, QUANT8_MAX));
   const keyInverse = inverseScale(keyMax, QUANT8_MAX);
   const valueInverse = inverseScale(valueMax, QUANT8_MAX);
-  const values = page + valuesOffset(headDim);
   for (let dim = 0; dim < headDim; dim++) {
     const quad = (dim / KV_QUAD) * KV_QUAD_BYTES;
-    const keyAt = page + quad + slot * KV_QUAD + (dim % KV_QUAD);
+    const keyAt = keys + quad + slot * KV_QUAD + (dim % KV_QUAD);
     const tokens = values + quad + (slot / KV_QUAD) * VALUE_QUAD_BYTES;
     const valueAt = tokens + (dim % KV_QUAD) * KV_QUAD + (slot % KV_QUAD);
     store<i8>(keyAt, <i8>quantise1(load<f32>(key + dim * F32_BYTES), keyInverse));

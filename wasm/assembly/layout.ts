@@ -78,10 +78,15 @@ export const KV_QUAD = 4;
 export const KV_QUAD_BYTES = KV_QUAD * PAGE_TOKENS;
 /** Bytes of one quad of value dimensions for a quad of tokens: a vector. */
 export const VALUE_QUAD_BYTES = KV_QUAD * KV_QUAD;
-/** The f32 scales of the 16 keys and of the 16 values of a head come after its quants. */
-export const KV_HEAD_SCALES_BYTES = PAGE_TOKENS_F32_BYTES * 2;
-/** Bytes of a KV head's quants in a page, for each element of headDim: a key and a value for each token. */
-export const KV_HEAD_BYTES_PER_DIM = PAGE_TOKENS * 2;
+/**
+ * A part of a page: the keys, or the values, of one head of one layer; quants for each element of headDim, then the f32 scales
+ * of the 16 tokens. Equal parts of all pages follow each other, so that a pass over a sequence's keys reads memory from one
+ * end to the other.
+ */
+export const KV_PART_BYTES_PER_DIM = PAGE_TOKENS;
+export const KV_PART_SCALES_BYTES = PAGE_TOKENS_F32_BYTES;
+/** Keys and values. */
+export const KV_PARTS_PER_HEAD = 2;
 
 // Scratch of attention ===============================================================================================
 
@@ -110,7 +115,8 @@ export const STAGE_RMS_NORM_EPS = 24;
 export const STAGE_SCORE_SCALE = 28;
 /** Longest sequence, rounded up to whole pages: the stride of a head's scores. */
 export const STAGE_SCORES_STRIDE = 32;
-export const STAGE_PAGE_BYTES = 36;
+/** Bytes of one part of all pages: from the keys of a head to its values, and on to the next head's keys. */
+export const STAGE_PART_POOL_BYTES = 36;
 /** Addresses from here on. */
 export const STAGE_LAYERS = 40;
 export const STAGE_TOKENS = 44;

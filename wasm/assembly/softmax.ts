@@ -5,7 +5,6 @@
  * rounding, cut into a whole part, which goes into the exponent, and a rest in [-0.5, 0.5], for which a polynomial of degree
  * 4 (minimax in the relative error, and exact at 0) is right to 2.8e-6. Only single operations that IEEE 754 defines.
  */
-import { scalesOffset } from './kv-write';
 import { maxLanesF32, maxLanesI32, sumLanes } from './lanes';
 import { F32_BYTES, PAGE_TOKENS, PAGE_TOKENS_F32_BYTES, QUERY_POWER_SUM } from './layout';
 import { ABS_MIN, loadRound, quantise4 } from './quantise';
@@ -51,21 +50,19 @@ export const WEIGHT_SCALE: usize = 32;
  * own: a long tail of small weights stays as exact as the large ones are. The sum of the powers goes into the head's
  * state.
  * @param scores f32, for `length` positions and the rest of their last page
- * @param headPages this KV head's part of page 0
+ * @param scales the value scales of this KV head in page 0; those of page n are n * `pageBytes` further
  * @param lastScales scratch for the 16 value scales of the last page
  */
 export function weighPages(
   scores: usize,
   state: usize,
-  headPages: usize,
-  headDim: i32,
+  scales: usize,
   pageBytes: usize,
   pageTable: usize,
   length: i32,
   lastScales: usize,
 ): void {
   const numPages = (length + PAGE_TOKENS - 1) / PAGE_TOKENS;
-  const scales = headPages + scalesOffset(headDim) + PAGE_TOKENS_F32_BYTES;
   const lastPage = load<u32>(pageTable + (numPages - 1) * PAGE_TABLE_ENTRY_BYTES);
   maskLastPage(scores, lastScales, scales + lastPage * pageBytes, length);
   const largest = largestScore(scores, numPages);

@@ -3,13 +3,11 @@ import {
   ARENA_BASE,
   F32_BYTES,
   GROUP_COLS,
-  KV_HEAD_BYTES_PER_DIM,
-  KV_HEAD_SCALES_BYTES,
   PAGE_TOKENS,
   QD8_GROUP_BYTES,
   QD8_SPLIT_GROUP_BYTES,
 } from '../assembly/layout.ts';
-import { attentionScratchBytes } from '../host/arena.ts';
+import { attentionScratchBytes, pagePartBytes } from '../host/arena.ts';
 import { f32ToF16 } from '../host/f16.ts';
 import { instantiateKernels } from '../host/kernels.ts';
 import type { Kernels } from '../host/kernels.ts';
@@ -91,14 +89,15 @@ function* gemmCases(bench: Bench, format: 'qb4w' | 'qb8w'): Generator<KernelCase
 
 function* attentionCases({ kernels, memory, weights: pages, inputs }: Bench): Generator<KernelCase> {
   const [numHeads, headDim] = [3, 64];
-  const pageBytes = headDim * KV_HEAD_BYTES_PER_DIM + KV_HEAD_SCALES_BYTES;
+  const partBytes = pagePartBytes(headDim);
+  const valuePages = pages + (Math.max(...ATTENTION_LENGTHS) / PAGE_TOKENS) * partBytes;
   const random = new Random(SEED);
   const queries = new Float32Array(memory.buffer, inputs, numHeads * headDim);
   for (let position = 0; position < Math.max(...ATTENTION_LENGTHS); position++) {
     queries.forEach((_, index) => (queries[index] = random.normal()));
-    const page = pages + Math.floor(position / PAGE_TOKENS) * pageBytes;
+    const offset = Math.floor(position / PAGE_TOKENS) * partBytes;
     const [key, value] = [inputs, inputs + headDim * F32_BYTES];
-    kernels.f32_kv8_write__simd128(page, position % PAGE_TOKENS, key, value, headDim);
+    kernels.f32_kv8_write__simd128(pages + offset, valuePages + offset, position % PAGE_TOKENS, key, value, headDim);
   }
   for (const length of ATTENTION_LENGTHS) {
     const numPages = Math.ceil(length / PAGE_TOKENS);
@@ -109,12 +108,12 @@ function* attentionCases({ kernels, memory, weights: pages, inputs }: Bench): Ge
     const run = (): void => {
       queries.fill(0.5);
       kernels.f32_kv8_attention__simd128(
-        ...([inputs, numHeads, headDim, pages, pageBytes, pageTable, length, 1 / Math.sqrt(headDim)] as const),
+        ...([inputs, numHeads, headDim, pages, valuePages, pageTable, length, 1 / Math.sqrt(headDim)] as const),
         ...([scratch, scores, length] as const),
       );
     };
     const name = `f32_kv8_attention, 3 x 64, length ${length}`;
-    yield { name, multiplyAdds: 2 * numHeads * headDim * length, bytes: numPages * pageBytes, run };
+    yield { name, multiplyAdds: 2 * numHeads * headDim * length, bytes: 2 * numPages * partBytes, run };
   }
 }
 
@@ -132,7 +131,7 @@ function* vectorCases({ kernels, memory, inputs }: Bench): Generator<KernelCase>
     f32_swiglu: () => kernels.f32_swiglu__simd128(output, weight, size),
     f32_add: () => kernels.f32_add__simd128(output, inputs, size),
     f32_rope: () => kernels.f32_rope__simd128(output, inputs, size / 64, 64),
-    f32_kv8_write: () => kernels.f32_kv8_write__simd128(output, 5, inputs, weight, 64),
+    f32_kv8_write: () => kernels.f32_kv8_write__simd128(output, output + pagePartBytes(64), 5, inputs, weight, 64),
   };
   for (const [name, kernel] of Object.entries(runs)) {
     const run = (): void => {

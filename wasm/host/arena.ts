@@ -8,8 +8,9 @@ import {
   F32_BYTES,
   GROUP_COLS,
   KEY_BIAS_BYTES,
-  KV_HEAD_BYTES_PER_DIM,
-  KV_HEAD_SCALES_BYTES,
+  KV_PARTS_PER_HEAD,
+  KV_PART_BYTES_PER_DIM,
+  KV_PART_SCALES_BYTES,
   LAYER_BYTES,
   QD8_GROUP_BYTES,
   QD8_SPLIT_GROUP_BYTES,
@@ -88,8 +89,12 @@ export function stageTensors(options: StageRuntimeOptions): TensorSpec[] {
 /** Bytes of one KV page: all layers of the stage, `PAGE_SIZE_TOKENS` tokens. */
 export function pageBytes(options: StageRuntimeOptions): number {
   const { headDim, numKvHeads } = options.config;
-  const headBytes = headDim * KV_HEAD_BYTES_PER_DIM + KV_HEAD_SCALES_BYTES;
-  return (options.layerEnd - options.layerStart) * numKvHeads * headBytes;
+  return (options.layerEnd - options.layerStart) * numKvHeads * KV_PARTS_PER_HEAD * pagePartBytes(headDim);
+}
+
+/** Bytes of a part of a page: the keys, or the values, of one head of one layer. */
+export function pagePartBytes(headDim: number): number {
+  return headDim * KV_PART_BYTES_PER_DIM + KV_PART_SCALES_BYTES;
 }
 
 /** Bytes of an attention kernel's `queries`, for the query heads of one KV head. */

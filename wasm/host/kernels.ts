@@ -23,7 +23,7 @@ type Quantise = (output: number, input: number, numTokens: number, size: number)
 type QuantiseSplit = (output: number, input: number, size: number) => void;
 type RmsNorm = (output: number, input: number, weight: number, size: number, eps: number) => void;
 type Rope = (heads: number, rotation: number, numHeads: number, headDim: number) => void;
-type KvWrite = (page: number, slot: number, key: number, value: number, headDim: number) => void;
+type KvWrite = (keys: number, values: number, slot: number, key: number, value: number, headDim: number) => void;
 type Gather = (output: number, weights: number, row: number, cols: number) => void;
 type Standardise = (
   output: number,
@@ -40,8 +40,8 @@ type Attention = (
   heads: number,
   numHeads: number,
   headDim: number,
-  headPages: number,
-  pageBytes: number,
+  keyPages: number,
+  valuePages: number,
   pageTable: number,
   length: number,
   scoreScale: number,

@@ -1,5 +1,6 @@
 /** Writes what `forward_layers` needs to know about a stage: shapes, limits and addresses. Once, at creation. */
 import * as layout from '../assembly/layout.ts';
+import { pagePartBytes } from './arena.ts';
 import type { ArenaLayout, Region } from './arena.ts';
 import { assert } from './assert.ts';
 import { PAGE_SIZE_TOKENS, stageShape } from './stage-options.ts';
@@ -27,7 +28,7 @@ export function writeStageDescriptor(
   options: StageRuntimeOptions,
 ): void {
   const stage = regionView(memory, arena.scratch.stage);
-  for (const [offset, value] of shapeFields(arena, options)) {
+  for (const [offset, value] of shapeFields(options)) {
     stage.setInt32(offset, value, true);
   }
   stage.setFloat32(layout.STAGE_RMS_NORM_EPS, options.config.rmsNormEps, true);
@@ -38,7 +39,7 @@ export function writeStageDescriptor(
   writeLayers(memory, arena, options);
 }
 
-function shapeFields(arena: ArenaLayout, options: StageRuntimeOptions): [offset: number, value: number][] {
+function shapeFields(options: StageRuntimeOptions): [offset: number, value: number][] {
   const { config } = options;
   const { pagesPerSequenceMax } = stageShape(options);
   return [
@@ -49,7 +50,7 @@ function shapeFields(arena: ArenaLayout, options: StageRuntimeOptions): [offset:
     [layout.STAGE_HEAD_DIM, config.headDim],
     [layout.STAGE_VOCAB_SIZE, config.vocabSize],
     [layout.STAGE_SCORES_STRIDE, pagesPerSequenceMax * PAGE_SIZE_TOKENS],
-    [layout.STAGE_PAGE_BYTES, arena.plan.pageBytes],
+    [layout.STAGE_PART_POOL_BYTES, options.numPages * pagePartBytes(config.headDim)],
   ];
 }
 

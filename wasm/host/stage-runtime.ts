@@ -5,6 +5,7 @@ import type { ArenaLayout, ArenaPlan, Region } from './arena.ts';
 import { assert } from './assert.ts';
 import { instantiateKernels } from './kernels.ts';
 import type { Kernels } from './kernels.ts';
+import { PageParts } from './page-parts.ts';
 import { writeStageDescriptor } from './stage-descriptor.ts';
 import type { StageRuntimeOptions } from './stage-options.ts';
 import { StepWriter } from './step-writer.ts';
@@ -52,8 +53,8 @@ export interface StageRuntime {
    * @returns a view `[rows.length, vocabSize]`, valid until the next call.
    */
   logits(rows: ArrayLike<number>): Float32Array<ArrayBuffer>;
-  /** The bytes of a KV page, all layers of this stage, to be kept elsewhere and put back on any stage of equal layers. */
-  pageView(page: number): Uint8Array<ArrayBuffer>;
+  /** KV pages, all layers of this stage: their bytes can be kept elsewhere and put back on any stage of equal layers. */
+  readonly pages: PageParts;
 }
 
 /** Bytes of the arena, by arithmetic alone: the planner calls it, `createStageRuntime` asserts it. */
@@ -74,6 +75,7 @@ class WasmStageRuntime implements StageRuntime {
   readonly options: StageRuntimeOptions;
   readonly memory: WebAssembly.Memory;
   readonly hiddenStates: Float32Array<ArrayBuffer>;
+  readonly pages: PageParts;
   readonly #layout: ArenaLayout;
   readonly #kernels: Kernels;
   readonly #step: StepWriter;
@@ -93,6 +95,7 @@ class WasmStageRuntime implements StageRuntime {
     this.hiddenStates = this.#floats(scratch.hiddenStates);
     this.#logits = this.#floats(scratch.logits);
     this.#indices = new Uint32Array(this.memory.buffer, scratch.indices.address, scratch.indices.bytes / INDEX_BYTES);
+    this.pages = new PageParts(this.memory, this.#layout, options);
     this.#step = new StepWriter(this.memory, this.#layout, options);
     writeStageDescriptor(this.memory, this.#layout, options);
   }
@@ -151,13 +154,6 @@ class WasmStageRuntime implements StageRuntime {
     this.#writeIndices('row', rows, this.options.numLogitRowsMax, this.options.numTokensMax);
     this.#kernels.compute_logits(this.#layout.scratch.stage.address, rows.length);
     return this.#logits.subarray(0, rows.length * this.options.config.vocabSize);
-  }
-
-  pageView(page: number): Uint8Array<ArrayBuffer> {
-    const { numPages } = this.options;
-    assert(Number.isSafeInteger(page) && page >= 0 && page < numPages, `page ${page} is not in [0, ${numPages})`);
-    const { pageBytes } = this.#layout.plan;
-    return this.#bytes({ address: this.#layout.pages.address + page * pageBytes, bytes: pageBytes });
   }
 
   #assertLayers(layerStart: number, layerEnd: number): void {

@@ -1,18 +1,9 @@
 /** KV pages and attention: every slot and length around a page, every ratio of query to KV heads, permuted pages. */
 import { describe, expect, it } from 'vitest';
-import {
-  F32_BYTES,
-  KV_HEAD_BYTES_PER_DIM,
-  KV_HEAD_SCALES_BYTES,
-  KV_QUAD,
-  KV_QUAD_BYTES,
-  PAGE_TOKENS,
-  PAGE_TOKENS_F32_BYTES,
-  VALUE_QUAD_BYTES,
-} from '../assembly/layout.ts';
-import { attentionScratchBytes } from '../host/arena.ts';
+import { F32_BYTES, KV_QUAD, KV_QUAD_BYTES, PAGE_TOKENS, VALUE_QUAD_BYTES } from '../assembly/layout.ts';
+import { attentionScratchBytes, pagePartBytes } from '../host/arena.ts';
 import { attention, dot, softmax } from '../reference/ops.ts';
-import { expectClose, F32_EPSILON, KernelBench, runVariants } from './kernel-bench.ts';
+import { type Buffer, expectClose, F32_EPSILON, KernelBench, runVariants } from './kernel-bench.ts';
 import { Random } from './random.ts';
 import { expectQuantised } from './vector-suite.ts';
 
@@ -27,26 +18,29 @@ const POWER_ERROR = 2.9e-6 + 87 * 2 ** -24;
 /** What a page may hold where no token was written: bytes of an earlier owner, read as f32 a NaN. */
 const STALE = 0xff;
 
-function headPageBytes(headDim: number): number {
-  return headDim * KV_HEAD_BYTES_PER_DIM + KV_HEAD_SCALES_BYTES;
-}
-
-/** Reads a token's key and value from a page, as docs/kernels.md draws it. */
-function readToken(page: Uint8Array, slot: number, headDim: number): { key: Quantised; value: Quantised } {
-  const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
-  const scaleAt = headDim * KV_HEAD_BYTES_PER_DIM + slot * F32_BYTES;
+/** Reads a token's key and value from the parts of a page, as docs/kernels.md draws them. */
+function readToken(
+  keys: Uint8Array,
+  values: Uint8Array,
+  slot: number,
+  headDim: number,
+): { key: Quantised; value: Quantised } {
+  const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
+    new DataView(buffer, byteOffset, byteLength);
+  const [keyView, valueView] = [viewOf(keys), viewOf(values)];
+  const scaleAt = headDim * PAGE_TOKENS + slot * F32_BYTES;
   const dims = Array.from({ length: headDim }, (_, dim) => dim);
   const quadOf = (dim: number): number => Math.floor(dim / KV_QUAD) * KV_QUAD_BYTES;
   const keyByte = (dim: number): number => quadOf(dim) + slot * KV_QUAD + (dim % KV_QUAD);
   const valueByte = (dim: number): number => {
-    const tokens = headDim * PAGE_TOKENS + quadOf(dim) + Math.floor(slot / KV_QUAD) * VALUE_QUAD_BYTES;
+    const tokens = quadOf(dim) + Math.floor(slot / KV_QUAD) * VALUE_QUAD_BYTES;
     return tokens + (dim % KV_QUAD) * KV_QUAD + (slot % KV_QUAD);
   };
   return {
-    key: { quants: dims.map((dim) => view.getInt8(keyByte(dim))), scale: view.getFloat32(scaleAt, true) },
+    key: { quants: dims.map((dim) => keyView.getInt8(keyByte(dim))), scale: keyView.getFloat32(scaleAt, true) },
     value: {
-      quants: dims.map((dim) => view.getInt8(valueByte(dim))),
-      scale: view.getFloat32(scaleAt + PAGE_TOKENS_F32_BYTES, true),
+      quants: dims.map((dim) => valueView.getInt8(valueByte(dim))),
+      scale: valueView.getFloat32(scaleAt, true),
     },
   };
 }
@@ -65,7 +59,8 @@ export function attentionSuite(module: WebAssembly.Module): void {
     it.each(HEAD_DIMS)('fills a page of headDim %i slot by slot and nothing else', (headDim) => {
       const random = new Random(SEED + headDim);
       const bench = new KernelBench(module);
-      let page = new Uint8Array(headPageBytes(headDim)).fill(STALE);
+      const partBytes = pagePartBytes(headDim);
+      let page = new Uint8Array(2 * partBytes).fill(STALE);
       const tokens = Array.from({ length: PAGE_TOKENS }, () => ({
         key: Float32Array.from({ length: headDim }, () => random.normal()),
         value: Float32Array.from({ length: headDim }, () => random.normal() * 3),
@@ -76,7 +71,7 @@ export function attentionSuite(module: WebAssembly.Module): void {
           bench,
           'f32_kv8_write',
           page,
-          (kernel, to) => kernel(to, slot, keyInput.address, valueInput.address, headDim),
+          (kernel, to) => kernel(to, to + partBytes, slot, keyInput.address, valueInput.address, headDim),
           `slot ${slot}`,
         );
         const numChanged = bench.bytes(output).filter((byte, at) => byte !== page[at]).length;
@@ -84,7 +79,7 @@ export function attentionSuite(module: WebAssembly.Module): void {
         page = bench.bytes(output).slice();
       }
       for (const [slot, { key, value }] of tokens.entries()) {
-        const stored = readToken(page, slot, headDim);
+        const stored = readToken(page.subarray(0, partBytes), page.subarray(partBytes), slot, headDim);
         expectQuantised(key, stored.key.quants, stored.key.scale);
         expectQuantised(value, stored.value.quants, stored.value.scale);
       }
@@ -125,21 +120,12 @@ function checkAttention(
   const random = new Random(seed);
   const bench = new KernelBench(module);
   const numPages = Math.ceil(length / PAGE_TOKENS);
-  // Pages lie in another order than positions, and every page holds another head's bytes before and after this one's.
+  // Pages lie in another order than positions, and some belong to other sequences.
   const pageTable = Uint32Array.from({ length: numPages }, (_, index) => numPages + 2 - index);
   expect(new Set(pageTable).size).toBe(numPages);
-  const [headOffset, pageBytes] = [32, headPageBytes(headDim) + 64];
-  const pages = bench.input(new Uint8Array((numPages + 5) * pageBytes).fill(STALE));
-  const kv = fillPages(
-    bench,
-    pages.address + headOffset,
-    pageBytes,
-    pageTable,
-    headDim,
-    length,
-    valueDeviation,
-    random,
-  );
+  const poolOfStale = (): Buffer => bench.input(new Uint8Array((numPages + 5) * pagePartBytes(headDim)).fill(STALE));
+  const pools: KvPools = { keys: poolOfStale().address, values: poolOfStale().address };
+  const kv = fillPages(bench, pools, pageTable, headDim, length, valueDeviation, random);
   const queries = Float32Array.from({ length: numHeads * headDim }, () => random.normal() * queryDeviation);
 
   const scoresStride = numPages * PAGE_TOKENS + PAGE_TOKENS;
@@ -153,7 +139,7 @@ function checkAttention(
     queries,
     (kernel, to) =>
       kernel(
-        ...([to, numHeads, headDim, pages.address + headOffset, pageBytes, table.address, length, scale] as const),
+        ...([to, numHeads, headDim, pools.keys, pools.values, table.address, length, scale] as const),
         ...([scratch, scores, scoresStride] as const),
       ),
     message,
@@ -171,6 +157,12 @@ function checkAttention(
   }
 }
 
+/** Addresses of page 0's keys and values. */
+interface KvPools {
+  readonly keys: number;
+  readonly values: number;
+}
+
 interface StoredToken {
   readonly key: Quantised;
   readonly value: Quantised;
@@ -178,8 +170,7 @@ interface StoredToken {
 
 function fillPages(
   bench: KernelBench,
-  headPages: number,
-  pageBytes: number,
+  pools: KvPools,
   pageTable: Uint32Array,
   headDim: number,
   length: number,
@@ -191,10 +182,12 @@ function fillPages(
     const value = bench.input(
       Float32Array.from({ length: headDim }, () => random.normal() * (0.1 + random.unit()) * valueDeviation),
     );
-    const page = headPages + (pageTable[Math.floor(position / PAGE_TOKENS)] ?? 0) * pageBytes;
-    bench.kernels.f32_kv8_write__scalar(page, position % PAGE_TOKENS, key.address, value.address, headDim);
-    const bytes = bench.bytes({ address: page, bytes: headPageBytes(headDim) });
-    return readToken(bytes, position % PAGE_TOKENS, headDim);
+    const offset = (pageTable[Math.floor(position / PAGE_TOKENS)] ?? 0) * pagePartBytes(headDim);
+    const [keys, values] = [pools.keys + offset, pools.values + offset];
+    const slot = position % PAGE_TOKENS;
+    bench.kernels.f32_kv8_write__scalar(keys, values, slot, key.address, value.address, headDim);
+    const partAt = (address: number): Uint8Array => bench.bytes({ address, bytes: pagePartBytes(headDim) });
+    return readToken(partAt(keys), partAt(values), slot, headDim);
   });
 }
 

@@ -265,7 +265,7 @@ function expectPageInvariance(module: WebAssembly.Module, config: ModelConfig): 
   const expected = runChunks(runtime, tokens, PROMPT_LENGTH, table);
   // What earlier owners left in a page must not matter: here, bytes that are NaN where scales are.
   for (let page = 0; page < NUM_PAGES; page++) {
-    other.pageView(page).fill(0xff);
+    other.pages.write(page, new Uint8Array(other.pages.pageBytes).fill(0xff));
   }
   const otherTable = [3, 17, 2, 39, 0];
   expectSameBytes(bytesOf(runChunks(other, tokens, 7, otherTable)), bytesOf(expected), 'other pages');
@@ -273,8 +273,10 @@ function expectPageInvariance(module: WebAssembly.Module, config: ModelConfig): 
   // Continue on a stage that only got the pages of the first 64 tokens.
   const heir = makeModel(module, config, 14);
   const numCopied = 4;
+  const bytes = new Uint8Array(runtime.pages.pageBytes);
   for (const [index, page] of table.slice(0, numCopied).entries()) {
-    heir.pageView(10 + index).set(runtime.pageView(page));
+    runtime.pages.read(page, bytes);
+    heir.pages.write(10 + index, bytes);
   }
   const start = numCopied * PAGE_SIZE_TOKENS;
   const rest = tokens.slice(start);

@@ -7,6 +7,7 @@ import { packedBytes } from '../host/pack.ts';
 import { createStageRuntime, planArena } from '../host/stage-runtime.ts';
 import type { StageRuntime, StageRuntimeOptions } from '../host/stage-runtime.ts';
 import { loadTensors, randomTensors } from './random-model.ts';
+import { Random } from './random.ts';
 
 const kernels = await loadKernels();
 
@@ -211,10 +212,45 @@ describe('a step', () => {
 
   it('writes nothing outside scratch, hidden states and its own pages', () => {
     const runtime = readyStage();
-    const before = runtime.pageView(7).fill(0x77).slice();
+    const bytes = new Uint8Array(runtime.pages.pageBytes).fill(0x77);
+    runtime.pages.write(7, bytes);
     runtime.forward([{ startPosition: 0, numTokens: 20, pageTable: [6, 8] }]);
-    expect(runtime.pageView(7)).toEqual(before);
-    expect(() => runtime.pageView(9)).toThrow('page 9');
+    const after = new Uint8Array(runtime.pages.pageBytes);
+    runtime.pages.read(7, after);
+    expect(after).toEqual(bytes);
+  });
+});
+
+describe('pages', () => {
+  const randomPage = (runtime: StageRuntime, seed: number): Uint8Array => {
+    const random = new Random(seed);
+    return Uint8Array.from({ length: runtime.pages.pageBytes }, () => random.integer(0, 255));
+  };
+  const readPage = (runtime: StageRuntime, page: number): Uint8Array => {
+    const bytes = new Uint8Array(runtime.pages.pageBytes);
+    runtime.pages.read(page, bytes);
+    return bytes;
+  };
+
+  it('keep what is written, each for itself, and are copied whole', () => {
+    const runtime = readyStage();
+    const all = Array.from({ length: runtime.options.numPages }, (_, page) => randomPage(runtime, page));
+    all.forEach((bytes, page) => runtime.pages.write(page, bytes));
+    all.forEach((bytes, page) => expect(readPage(runtime, page)).toEqual(bytes));
+    runtime.pages.copy(2, 8);
+    runtime.pages.copy(5, 0);
+    const expected = all.map((bytes, page) => (page === 2 ? all[8] : page === 5 ? all[0] : bytes));
+    expected.forEach((bytes, page) => expect(readPage(runtime, page)).toEqual(bytes));
+  });
+
+  it('refuse numbers and lengths that are none of theirs', () => {
+    const { pages } = readyStage();
+    const bytes = new Uint8Array(pages.pageBytes);
+    expect(() => pages.read(9, bytes)).toThrow('page 9 is not in [0, 9)');
+    expect(() => pages.write(-1, bytes)).toThrow('page -1');
+    expect(() => pages.copy(0, 9)).toThrow('page 9');
+    expect(() => pages.read(0, bytes.subarray(1))).toThrow('bytes');
+    expect(() => pages.write(0, new Uint8Array(bytes.length + 1))).toThrow('bytes');
   });
 });
 

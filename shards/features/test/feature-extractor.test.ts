@@ -151,7 +151,7 @@ describe('beside streams', () => {
     }
     const { runtime } = other.value;
     for (let page = 0; page < runtime.options.numPages; page++) {
-      runtime.pageView(page).fill(0xff);
+      runtime.pages.write(page, new Uint8Array(runtime.pages.pageBytes).fill(0xff));
     }
     local.headHost.release('other');
     gate.open();
