@@ -237,6 +237,27 @@ describe('bounds', () => {
     expect(frames).toHaveLength(TEXTS.length + 1);
   });
 
+  it('give a reader up that takes nothing for too long', async () => {
+    const readerStallMs = 12_345;
+    const { promise: isPaused, resolve: onPause } = Promise.withResolvers<() => void>();
+    const clock: Clock = {
+      ...systemClock,
+      startTimer(delayMs, callback) {
+        if (delayMs === readerStallMs) {
+          onPause(callback);
+        }
+        return delayMs === readerStallMs ? { cancel() {} } : systemClock.startTimer(delayMs, callback);
+      },
+    };
+    const local = await rings.open({ clock, featureLimits: { streamBytesMax: 1, readerStallMs, requestsMax: 1 } });
+    const stream = await local.features.extractFeatures(featureRequest({ texts: TEXTS }));
+    const giveUp = await isPaused;
+    giveUp();
+    const frames = await readFrames(stream);
+    expect(frames.at(-1)).toMatchObject({ kind: 'error', failure: { code: 'internal', retryable: true } });
+    expect(await featuresOf(local, featureRequest({ texts: [[3]] }))).toHaveLength(1);
+  });
+
   it('drop what nobody waits for', async () => {
     const local = await rings.open({ featureLimits: { requestsMax: 1, turnTokenLayersMax: 1 } });
     const stream = await local.features.extractFeatures(featureRequest({ texts: TEXTS }));
