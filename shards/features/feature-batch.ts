@@ -1,6 +1,7 @@
 /**
  * A micro-batch of windows on its way through the first layers. It may stop after any layer and let a step of a stream go
- * first: its rows are kept here meanwhile, its keys and values in pages that nobody else uses.
+ * first: its rows are kept here meanwhile. Whole windows begin at position 0, so a layer reads no keys and values but
+ * those that it has just written, and it does not matter who has the pages between two layers.
  */
 import type { StepSequence } from '../../wasm/host/stage-runtime.ts';
 import { pagesForTokens } from '../kv/page-table.ts';
@@ -14,10 +15,6 @@ export class FeatureBatch {
   /** Numbers of layers after which some part is pooled, rising. */
   readonly #stops: readonly number[];
   #numLayersDone = 0;
-  /** Parts up to here are pooled; computing their layers again must not add to them twice. */
-  #numLayersPooled = -1;
-  /** Whose pages the batch has used: somebody else may have had them since. */
-  #kvGeneration: number | null = null;
   /** Rows after `#numLayersDone` layers; null before the first turn. */
   #hiddenStates: Float32Array | null = null;
 
@@ -45,10 +42,8 @@ export class FeatureBatch {
    * @param tokenLayersMax tokens times layers
    * @returns whether the batch is through
    */
-  advance({ runtime, kvGeneration }: RuntimeLease, tokenLayersMax: number): boolean {
-    if (this.#hiddenStates === null || this.#kvGeneration !== kvGeneration) {
-      this.#kvGeneration = kvGeneration;
-      this.#numLayersDone = 0;
+  advance({ runtime }: RuntimeLease, tokenLayersMax: number): boolean {
+    if (this.#hiddenStates === null) {
       runtime.embed(this.windows.flatMap(({ tokens }) => tokens));
       this.#pool(runtime.hiddenStates);
     } else {
@@ -74,10 +69,9 @@ export class FeatureBatch {
   }
 
   #pool(hiddenStates: Float32Array): void {
-    if (this.#numLayersDone <= this.#numLayersPooled || !this.#stops.includes(this.#numLayersDone)) {
+    if (!this.#stops.includes(this.#numLayersDone)) {
       return;
     }
-    this.#numLayersPooled = this.#numLayersDone;
     let row = 0;
     for (const { tokens, pool } of this.windows) {
       const { hiddenSize } = pool;

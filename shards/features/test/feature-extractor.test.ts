@@ -9,7 +9,7 @@ import { readAsset } from '../../platform/assets.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { systemClock } from '../../platform/system.ts';
 import type { LocalEngine } from '../../platform/local/local-engine.ts';
-import { collect, promptOf, requestOf, tinyRings, tokensOf } from '../../test/tiny-ring.ts';
+import { collect, pollStats, promptOf, requestOf, tinyRings, tokensOf } from '../../test/tiny-ring.ts';
 import { featureRequest, featuresOf, PARTS, readFrames } from './support.ts';
 
 const rings = await tinyRings();
@@ -130,17 +130,17 @@ describe('beside streams', () => {
     const alone = await rings.open({ stageCount });
     const answers = await Promise.all(chats.map((chat) => collect(alone.engine, chat)));
     const local = await rings.open({ stageCount });
-    const [features, ...together] = await Promise.all([
-      featuresOf(local, featureRequest({ texts: TEXTS })),
-      ...chats.map((chat) => collect(local.engine, chat)),
-    ]);
+    const streams = chats.map((chat) => collect(local.engine, chat));
+    await pollStats(local.engine, ({ numStepsTotal }) => numStepsTotal > 0);
+    const features = await featuresOf(local, featureRequest({ texts: TEXTS }));
+    const together = await Promise.all(streams);
     expect(together).toEqual(answers);
     expect(tokensOf(together[0] ?? [])).toHaveLength(60);
     expect(features).toEqual(expected);
   });
 
   it('go on when another object had the memory in between', async () => {
-    const gate = new YieldGate(3);
+    const gate = new YieldGate(2);
     const local = await rings.open({ featureLimits: { turnTokenLayersMax: 1 }, clock: gate.clock });
     const running = featuresOf(local, featureRequest({ texts: TEXTS }));
     await gate.reached;
@@ -153,6 +153,7 @@ describe('beside streams', () => {
     for (let page = 0; page < runtime.options.numPages; page++) {
       runtime.pages.write(page, new Uint8Array(runtime.pages.pageBytes).fill(0xff));
     }
+    runtime.hiddenStates.fill(NaN);
     local.headHost.release('other');
     gate.open();
     expect(await running).toEqual(expected);
