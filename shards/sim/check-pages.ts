@@ -1,5 +1,7 @@
 /** The checkers of what a head holds: its page tables, its page pool and its prefix cache. */
 import type { HeadEngine } from '../engine/engine.ts';
+import type { EngineLimits } from '../engine/limits.ts';
+import type { Sequence } from '../engine/sequence.ts';
 import { check } from './failure.ts';
 
 /** At any moment: counts are exact, no page is lost, and none is within reach of two tenants. */
@@ -41,6 +43,25 @@ export function checkPages(name: string, engine: HeadEngine): void {
     numCached === pool.numCachedPages,
     'pages',
     `${name}: ${pool.numCachedPages} pages are kept, ${numCached} known`,
+  );
+}
+
+/**
+ * At any moment: no more runs, and no more new requests wait, than is allowed. Those that have run before wait beside them:
+ * what was admitted once is not refused any more.
+ */
+export function checkBounds(name: string, engine: HeadEngine, limits: EngineLimits): void {
+  const { sequences } = engine.inspect();
+  const { sequencesRunningMax, sequencesWaitingMax } = limits;
+  const numRunning = sequences.filter(({ state }) => state === 'running').length;
+  const isNew = ({ state, numRewinds, request }: Sequence): boolean =>
+    state === 'waiting' && numRewinds === 0 && request.emittedTokens.length === 0;
+  const numNew = sequences.filter(isNew).length;
+  check(numRunning <= sequencesRunningMax, 'bounds', `${name} runs ${numRunning} sequences of ${sequencesRunningMax}`);
+  check(
+    numNew <= sequencesWaitingMax,
+    'bounds',
+    `${name} lets ${numNew} new sequences wait, not ${sequencesWaitingMax}`,
   );
 }
 

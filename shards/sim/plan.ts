@@ -38,6 +38,10 @@ export interface SimPlan {
   readonly stormMs: number;
 }
 
+/** Some ten pages of a layer: such a store forgets. */
+export const SMALL_STORE_BYTES = 8 * 1024;
+/** All pages that there will be. */
+const LARGE_STORE_BYTES = 2 ** 24;
 const REPLICAS_MAX = 3;
 export const STAGES_MAX = 4;
 
@@ -80,8 +84,7 @@ function planCluster(random: Random, numLayers: number): ClusterPlan {
       eventBytesMax: random.pick([200, 2_000, ENGINE_LIMITS.eventBytesMax]),
     },
     latencyMs: random.pick([0.2, 1, 5]),
-    // Some ten pages, so that a store forgets, or as many as there will be.
-    storeBytesMax: random.pick([8 * 1024, 2 ** 24]),
+    storeBytesMax: random.pick([SMALL_STORE_BYTES, LARGE_STORE_BYTES]),
     stepMs: random.pick([0.5, 2, 10]),
     tokenMs: random.pick([0.1, 0.5, 2]),
   };

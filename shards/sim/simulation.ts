@@ -6,7 +6,7 @@ import { describeError } from '../result.ts';
 import type { Canary } from './canary.ts';
 import { Chaos } from './chaos.ts';
 import { checkAnswer, checkEnding } from './check-answers.ts';
-import { checkPages } from './check-pages.ts';
+import { checkBounds, checkPages } from './check-pages.ts';
 import { ClientRequest, type ClientBehaviour } from './client.ts';
 import { SimCluster } from './cluster.ts';
 import { EventQueue } from './event-queue.ts';
@@ -198,7 +198,7 @@ export class Simulation {
       () => {
         this.#numEvents++;
         if (this.#numEvents % PAGES_EVERY_EVENTS === 0) {
-          this.#checkPages();
+          this.#checkHeads();
         }
         check(this.#numEvents < eventsMax, 'ending', `${eventsMax} events have not brought it to an end`);
       },
@@ -237,10 +237,11 @@ export class Simulation {
     };
   }
 
-  #checkPages(): void {
+  #checkHeads(): void {
     for (const { head, engine } of this.cluster.replicas) {
       if (engine !== null) {
         checkPages(head.name, engine);
+        checkBounds(head.name, engine, this.#options.cluster.limits);
       }
     }
   }
