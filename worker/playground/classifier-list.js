@@ -22,10 +22,13 @@ export function classifierList(place, page) {
       has_more: hasMore,
       last_id: last,
     } = await callApi(`/v1/classifiers${query}`, { apiKey: page.apiKey() });
+    const focusedId = list.contains(document.activeElement) ? document.activeElement.dataset.id : null;
     if (after === null) {
       list.replaceChildren();
     }
     list.append(...data.map(row));
+    // Whoever stands on a classifier still does when the list is read again.
+    [...list.querySelectorAll('.choose')].find(({ dataset }) => dataset.id === focusedId)?.focus();
     lastId = last;
     more.hidden = !hasMore;
     place.querySelector('.empty').hidden = list.childElementCount > 0;

@@ -8,7 +8,7 @@ import { trainingReport } from './training-report.js';
 
 /**
  * @param {HTMLElement} place
- * @param {{ apiKey: () => string, onChanged: (classifier: object) => void }} page
+ * @param {{ apiKey: () => string, onChanged: () => void }} page
  */
 export function classifierView(place, page) {
   const heading = place.querySelector('h2');
@@ -47,13 +47,17 @@ export function classifierView(place, page) {
 
   const follow = async (id, call) => {
     let last = null;
+    let numChanges = -1;
     for await (const classifier of watchClassifier(id, call)) {
       last = classifier;
+      numChanges += 1;
       showProgress(classifier);
     }
     if (last !== null) {
       await showReport(last, call);
-      page.onChanged(last);
+      if (numChanges > 0) {
+        page.onChanged();
+      }
     }
   };
 

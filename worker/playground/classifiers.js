@@ -15,7 +15,8 @@ const apiKey = () => key.value;
 
 const chosen = () => decodeURIComponent(location.hash.slice(1)) || null;
 const choose = (id) => {
-  location.hash = id === null ? '' : encodeURIComponent(id);
+  history.pushState(null, '', id === null ? location.pathname : `#${encodeURIComponent(id)}`);
+  showChosen();
 };
 
 const list = classifierList(element('list'), {
@@ -30,6 +31,8 @@ trainingForm(element('train'), {
   apiKey,
   onCreated: ({ id }) => {
     choose(id);
+    // The form that had the focus is folded away.
+    element('view-heading').focus();
     void list.refresh();
   },
 });
@@ -42,7 +45,7 @@ function showChosen() {
   element('training').open = id === null;
 }
 
-window.addEventListener('hashchange', showChosen);
+window.addEventListener('popstate', showChosen);
 key.addEventListener('change', () => {
   void list.refresh();
   showChosen();

@@ -3,8 +3,11 @@
  * @module
  */
 
-/** Bodies up to here stand in the command; a longer one is a file that the reader has. */
-const BODY_CHARS_MAX = 1200;
+/**
+ * Bodies up to here stand in the command; a longer one is a file that the reader has. Linux takes arguments of 128 KiB: a
+ * UTF-16 unit has three bytes at most, and an escaped quote has four.
+ */
+const BODY_CHARS_MAX = 32_000;
 
 /** A text in single quotes, in which a shell reads everything as it is. */
 export const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;

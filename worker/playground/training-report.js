@@ -6,7 +6,7 @@ import { confusionMap, MAP_LABELS_MAX } from './confusion-map.js';
 import { make, number, percent } from './dom.js';
 import { reliabilityDiagram } from './reliability-diagram.js';
 
-/** Labels from which on the lists of contradictions and confusions would push the rest away. */
+/** Contradictions and confusions that are listed: more of them would push the rest away. */
 const ROWS_SHOWN_MAX = 20;
 
 /** @param {object} report of `GET /v1/classifiers/{id}/report` */

@@ -78,6 +78,9 @@ describe.skipIf(browserPath === null)('the page of classifiers (needs Chromium: 
 
   it('trains on pasted lines, and shows the report', async () => {
     await train([...EXAMPLES, ...CONTRADICTIONS]);
+    // Where the reader goes on, by keyboard and by ear.
+    await page.locator('#view').waitFor();
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('view-heading');
     await view.locator('.figures').waitFor();
     expect(await view.locator('.figures').innerText()).toMatch(/Accuracy\s+\d+\.\d %/);
     expect(await view.locator('.warnings').innerText()).toMatch(/what about it.*stands under cancel and where/);
@@ -122,6 +125,23 @@ describe.skipIf(browserPath === null)('the page of classifiers (needs Chromium: 
     await tried.locator('[role="alert"]').filter({ hasText: 'labels' }).waitFor();
     expect(problems).toEqual([expect.stringContaining('400')]);
     problems.length = 0;
+  });
+
+  it('puts a file into the text field, and holds one that is larger', async () => {
+    await page.getByRole('button', { name: 'New classifier' }).click();
+    const editable = 'text,label\n'.padEnd(256 * 1024, 'x');
+    const file = path.join(folder, 'large.csv');
+    await writeFile(file, editable);
+    await page.locator('#file').setInputFiles(file);
+    await page.getByText('Read as CSV.').waitFor();
+    expect((await page.locator('#examples').inputValue()).length).toBe(editable.length);
+    await writeFile(file, `${editable}x`);
+    await page.locator('#file').setInputFiles(file);
+    await page.getByText('Read as large.csv, CSV.').waitFor();
+    expect(await page.locator('#examples').isDisabled()).toBe(true);
+    expect(await page.locator('#train code').textContent()).toContain('@examples.csv');
+    await page.getByRole('button', { name: 'Remove the file' }).click();
+    expect(await page.locator('#examples').isDisabled()).toBe(false);
   });
 
   it('takes a file, deletes classifiers, and explains a wrong key', async () => {
