@@ -104,6 +104,8 @@ export function trainingForm(form, { apiKey, onCreated }) {
   });
   acceptDrops(form, (taken) => void showFailure(failure, () => take(taken)));
   void show();
+  // Before this a click would send the form in the browser's own way, which the page does not allow: it would be lost.
+  train.disabled = false;
 }
 
 /** The whole form is the target: a file that misses it would replace the page. */

@@ -111,6 +111,8 @@ export function tryForm(form, { apiKey, chosen }) {
     }
   });
   show();
+  // Like the button that trains: not before a click is heard.
+  ask.disabled = false;
   return {
     /** Another classifier was chosen, or none is any more. */
     update() {
