@@ -1,13 +1,13 @@
 /**
  * Labels with some examples, too few to train on: a text is close to the centroid of its label's examples (nearest
  * centroids; Snell et al., "Prototypical Networks", 2017, without training). The fewer examples a label set has, the more
- * the zero-shot scores count: with `numExamples` a label, centroids have `numExamples / (numExamples + HALF_AT)` of the say.
+ * the zero-shot scores count: with n of each label, centroids have n / (n + HALF_AT) of the say.
  */
 
 /** Examples a label at which centroids and zero-shot scores count the same. */
-export const HALF_AT = 1;
+export const HALF_AT = 5;
 /** Cosines of texts and centroids lie close together; times this their softmax are probabilities. Measured. */
-export const COSINE_SCALE = 12;
+export const COSINE_SCALE = 24;
 
 /** Unit vectors, one after the other. */
 export interface UnitVectors {
