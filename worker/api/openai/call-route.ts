@@ -3,16 +3,15 @@
  * refused by name.
  */
 import type { Context } from 'hono';
-import { AbortedError } from '../../../shards/client/abort.ts';
 import type { GatewayEnv } from '../../gateway.ts';
 import { RequestMeter } from '../../metering/request-meter.ts';
 import { OriginError, type CallResult } from '../../origin/origin-backend.ts';
 import type { Embedder } from '../../embeddings/embed-texts.ts';
 import { isRingEntry, type CatalogEntry, type RingEntry } from '../../routing/catalog.ts';
 import { decideRoute } from '../../routing/route-decision.ts';
-import { heldResponse } from '../http/held-response.ts';
+import { heldJson } from '../http/held-json.ts';
 import type { CallSurface } from './call-requests.ts';
-import { toApiError, type ApiError } from './errors.ts';
+import { toApiError } from './errors.ts';
 import type { GenerationRouteDeps } from './generation-run.ts';
 import { unknownModel } from './models.ts';
 import { obstacleError } from './obstacle-errors.ts';
@@ -117,53 +116,17 @@ function shuffled<T>(items: readonly T[], seed: number): T[] {
 }
 
 function respond(request: Request, job: CallJob, requestId: string, deps: GenerationRouteDeps): Promise<Response> {
-  const gone = new AbortController();
-  request.signal.addEventListener('abort', () => gone.abort());
-  const describe = (thrown: unknown): ApiError => {
-    const error = toApiError(thrown);
-    if (error.details.status >= 500) {
-      deps.reportError(requestId, thrown);
-    }
-    return error;
-  };
-  return heldResponse(deps.clock, {
-    parts: callParts(job, gone.signal, deps),
-    heartbeat: ' ',
-    decided: null,
-    sendHead: () => ({
-      'content-type': 'application/json; charset=utf-8',
-      'cache-control': 'no-cache',
-      'x-lamina-served-by': job.meter.servedBy ?? (job.ring === null ? 'origins' : `ring/${servedModel(job.entry)}`),
-      ...(job.fallbackReason === null ? {} : { 'x-lamina-fallback': job.fallbackReason }),
+  const { ring, meter, entry, fallbackReason } = job;
+  return heldJson(request, {
+    clock: deps.clock,
+    meter,
+    work: (signal) => (ring === null ? callOrigin(job, signal, deps) : runOnRing(job, ring, signal)),
+    headers: () => ({
+      'x-lamina-served-by': meter.servedBy ?? (ring === null ? 'origins' : `ring/${servedModel(entry)}`),
+      ...(fallbackReason === null ? {} : { 'x-lamina-fallback': fallbackReason }),
     }),
-    failureResponse: (thrown) => describe(thrown).toResponse(),
-    failurePart: (thrown) => describe(thrown).toJson(),
-    onClientGone: () => {
-      gone.abort();
-      job.meter.end('client_gone');
-    },
+    reportError: (thrown) => deps.reportError(requestId, thrown),
   });
-}
-
-async function* callParts(
-  job: CallJob,
-  signal: AbortSignal,
-  deps: GenerationRouteDeps,
-): AsyncGenerator<string, void, undefined> {
-  const { meter } = job;
-  try {
-    const answer = job.ring === null ? await callOrigin(job, signal, deps) : await runOnRing(job, job.ring, signal);
-    meter.end('completed');
-    yield JSON.stringify(answer);
-  } catch (thrown) {
-    if (thrown instanceof OriginError) {
-      meter.attempted(thrown.attempts);
-    }
-    meter.end(thrown instanceof AbortedError ? 'client_gone' : 'failed', toApiError(thrown).details.code ?? null);
-    throw thrown;
-  } finally {
-    meter.end('client_gone');
-  }
 }
 
 function servedModel({ id, backend }: CatalogEntry): string {
@@ -182,22 +145,27 @@ async function callOrigin(
   signal: AbortSignal,
   deps: GenerationRouteDeps,
 ): Promise<unknown> {
-  const result = await deps.origins.call(
-    {
-      requestId: deps.randomId(),
-      tenant,
-      operation: surface.operation,
-      model: entry.id,
-      needs: new Set([surface.capability]),
-      body,
-      affinityKey: null,
-      priority: 'normal',
-      promptTokensEstimate: estimatePromptTokens(body),
-    },
-    signal,
-  );
-  noteResult(meter, result);
-  return result.body;
+  const request = {
+    requestId: deps.randomId(),
+    tenant,
+    operation: surface.operation,
+    model: entry.id,
+    needs: new Set([surface.capability]),
+    body,
+    affinityKey: null,
+    priority: 'normal',
+    promptTokensEstimate: estimatePromptTokens(body),
+  } as const;
+  try {
+    const result = await deps.origins.call(request, signal);
+    noteResult(meter, result);
+    return result.body;
+  } catch (thrown) {
+    if (thrown instanceof OriginError) {
+      meter.attempted(thrown.attempts);
+    }
+    throw thrown;
+  }
 }
 
 function noteResult(meter: RequestMeter, { servedBy, usage }: CallResult): void {
