@@ -1,10 +1,16 @@
-/** Classifiers over HTTP: made from every form of upload, trained in slices, and found again after a crash. */
+/** Classifiers over HTTP: made from every form of upload, trained again, carried elsewhere, listed and removed. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { removeTenantClassifiers } from '../classify/classifier.ts';
-import { classifyTexts, type Classified } from '../classify/classify-texts.ts';
-import { createGateway, createRouteDeps } from '../gateway.ts';
-import type { Tenant } from '../auth/keyring.ts';
-import { LocalClassifiers, type LocalClassifiersOptions } from './support/local-classifiers.ts';
+import {
+  type ClassifierBody,
+  classifierGateway,
+  EXAMPLES,
+  PATTERNS,
+  SUBJECTS,
+  UNSEEN,
+  UNSEEN_LABELS,
+} from './support/classifier-gateway.ts';
+import type { LocalClassifiersOptions } from './support/local-classifiers.ts';
 import { startRealGateway, type TestGateway } from './support/real-gateway.ts';
 
 let real: TestGateway;
@@ -13,73 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => real.close());
 
-const SUBJECTS = ['the card', 'my order', 'this bill', 'the parcel', 'our flight', 'a room', 'the shoes', 'her phone'];
-const PATTERNS: Readonly<Record<string, (subject: string) => string>> = {
-  cancel: (subject) => `please cancel ${subject} zzz`,
-  refund: (subject) => `i want my money back for ${subject} qqq`,
-  where: (subject) => `where is ${subject} www`,
-};
-
-interface WireExample {
-  readonly text: string;
-  readonly label: string;
-}
-
-const EXAMPLES: readonly WireExample[] = Object.entries(PATTERNS).flatMap(([label, pattern]) =>
-  SUBJECTS.map((subject) => ({ text: pattern(subject), label })),
-);
-
-interface ClassifierBody {
-  readonly id: string;
-  readonly status: string;
-  readonly version: number | null;
-  readonly num_examples: number;
-  readonly versions: readonly { readonly version: number; readonly accuracy: number | null }[];
-  readonly progress: { readonly phase: string; readonly fraction: number; readonly num_features: number } | null;
-  readonly error: string | null;
-}
-
-function gateway(options: LocalClassifiersOptions = {}) {
-  const classifiers = new LocalClassifiers(real.deps, options);
-  const routeDeps = createRouteDeps(classifiers.deps);
-  const app = createGateway(classifiers.deps, routeDeps);
-  const request = (path: string, init: RequestInit = {}, key = 'sk-local') =>
-    app.request(path, {
-      ...init,
-      headers: { authorization: `Bearer ${key}`, ...(init.headers as Record<string, string>) },
-    });
-  const send = (path: string, contentType: string, body: string | FormData, key = 'sk-local') =>
-    request(
-      path,
-      { method: 'POST', body, ...(contentType === '' ? {} : { headers: { 'content-type': contentType } }) },
-      key,
-    );
-  const json = (path: string, body: unknown) => send(path, 'application/json', JSON.stringify(body));
-  const get = async (id: string): Promise<ClassifierBody> =>
-    (await (await request(`/v1/classifiers/${id}`)).json()) as ClassifierBody;
-  const create = async (examples: readonly unknown[] = EXAMPLES, more: object = {}): Promise<ClassifierBody> => {
-    const response = await json('/v1/classifiers', { name: 'support', examples, ...more });
-    expect(response.status).toBe(202);
-    return (await response.json()) as ClassifierBody;
-  };
-  const tenantOf = (): string => [...classifiers.objects.keys()][0]?.split('/')[0] ?? '';
-  const classify = async (id: string, texts: readonly string[], version: number | null = null): Promise<Classified> => {
-    const named = { tenant: tenantOf() as Tenant, id, version };
-    const result = await classifyTexts(routeDeps.classify, named, texts, new AbortController().signal);
-    if (!result.ok) {
-      throw new Error(result.error.reason);
-    }
-    return result.value;
-  };
-  const answers = async (id: string, texts: readonly string[], version: number | null = null): Promise<string[]> => {
-    const { labels, predictions } = await classify(id, texts, version);
-    return predictions.map(({ bestIndex }) => labels[bestIndex] ?? '');
-  };
-  return { classifiers, routeDeps, request, send, json, get, create, classify, answers, tenantOf };
-}
-
-const UNSEEN = ['please cancel the boat zzz', 'i want my money back for the boat qqq', 'where is the boat www'];
-const UNSEEN_LABELS = ['cancel', 'refund', 'where'];
+const gateway = (options: LocalClassifiersOptions = {}) => classifierGateway(real, options);
 
 describe('POST /v1/classifiers', () => {
   it('answers at once, and is trained when its alarms have fired', async () => {
@@ -198,112 +138,6 @@ describe('POST /v1/classifiers', () => {
     expect(report).toMatchObject({ accuracy: null, calibration: null, out_of_scope_threshold: null });
     expect(report.notes[0]).toContain('not calibrated');
     expect(await answers(id, UNSEEN)).toEqual(UNSEEN_LABELS);
-  });
-});
-
-describe('a crash', () => {
-  it('in a training loses nothing, and the result is the same', async () => {
-    // So small that every slice is a call for features, or a bit of a fold.
-    const pace = { featureTextsMax: 5, featureCallsMax: 1, turnMultiplyAdds: 4e4, sliceMultiplyAdds: 8e4 };
-    const whole = gateway({ pace });
-    const { id: first } = await whole.create();
-    const numAlarms = await whole.classifiers.settle();
-    const expected = await whole.classify(first, UNSEEN);
-    expect(numAlarms).toBeGreaterThan(20);
-
-    const cut = gateway({ pace });
-    const { id } = await cut.create();
-    // Often while features come, and once late in the fit, which takes most of the time.
-    for (let alarm = 0; alarm < numAlarms * 0.9; alarm++) {
-      await cut.classifiers.fireAlarms();
-      if (alarm < 5) {
-        cut.classifiers.crash();
-        expect(await cut.get(id)).toMatchObject({ status: 'training', num_examples: 24 });
-      }
-    }
-    cut.classifiers.crash();
-    expect(cut.classifiers.head.numTexts).toBe(24);
-    expect(await cut.classifiers.settle()).toBeLessThan(numAlarms / 2);
-    expect(await cut.get(id)).toMatchObject({ status: 'ready', version: 1 });
-    expect((await cut.classify(id, UNSEEN)).predictions).toEqual(expected.predictions);
-    expect(cut.classifiers.errors).toEqual([]);
-  });
-
-  it('in an upload leaves nothing of it, and the classifier as it was', async () => {
-    const { create, classifiers, json, get, tenantOf } = gateway();
-    const { id } = await create();
-    await classifiers.settle();
-    const client = classifiers.classifier(tenantOf(), id);
-    await client.addExamples('upload that is cut', [{ text: 'lost', labels: ['where'] }]);
-    classifiers.crash();
-    const refused = await json(`/v1/classifiers/${id}/examples`, { examples: [{ text: 'new', label: 'where' }] });
-    expect(refused.status).toBe(409);
-    classifiers.nowMs += classifiers.limits.uploadStaleMs;
-    await classifiers.settle();
-    expect((await json(`/v1/classifiers/${id}/examples`, { examples: [{ text: 'new', label: 'where' }] })).status).toBe(
-      200,
-    );
-    expect(await get(id)).toMatchObject({ num_examples: 25, status: 'ready' });
-  });
-
-  it('of the gateway in the first upload removes the classifier after a while', async () => {
-    const { classifiers } = gateway();
-    await classifiers
-      .classifier('t', 'clf_1')
-      .create({ id: 'clf_1', name: 'n', kind: 'single', createdMs: classifiers.nowMs });
-    expect(await classifiers.classifier('t', 'clf_1').snapshot()).toMatchObject({ status: 'uploading' });
-    classifiers.nowMs += classifiers.limits.uploadStaleMs;
-    await classifiers.settle();
-    expect(await classifiers.classifier('t', 'clf_1').snapshot()).toBeNull();
-  });
-});
-
-describe('a head shard that fails', () => {
-  it('is asked again, later', async () => {
-    const { create, classifiers, get } = gateway();
-    classifiers.head.failure = { code: 'queue_full', message: 'full', retryable: true };
-    const { id } = await create();
-    await classifiers.settle();
-    expect(await get(id)).toMatchObject({ status: 'training' });
-    classifiers.nowMs += 1000;
-    await classifiers.settle();
-    expect(await get(id)).toMatchObject({ status: 'ready' });
-    expect(classifiers.errors).toHaveLength(1);
-  });
-
-  it('for good ends the training, and says why', async () => {
-    const { create, classifiers, get, request, json } = gateway();
-    classifiers.head.failure = {
-      code: 'invalid_request',
-      message: 'The head shard has too few layers.',
-      retryable: false,
-    };
-    const { id } = await create();
-    await classifiers.settle();
-    expect(await get(id)).toMatchObject({
-      status: 'failed',
-      error: 'The head shard has too few layers.',
-      num_examples: 24,
-    });
-    const report = await request(`/v1/classifiers/${id}/report`);
-    expect(report.status).toBe(409);
-    expect((await json(`/v1/classifiers/${id}/train`, {})).status).toBe(202);
-    await classifiers.settle();
-    expect(await get(id)).toMatchObject({ status: 'ready', error: null });
-  });
-
-  it('too often ends the training', async () => {
-    const { create, classifiers, get } = gateway({ pace: { failuresMax: 3 } });
-    const { id } = await create();
-    classifiers.head.onCall = () => {
-      classifiers.head.failure = { code: 'queue_full', message: 'The queue is full.', retryable: true };
-    };
-    for (let attempt = 0; attempt < 3; attempt++) {
-      expect(await get(id)).toMatchObject({ status: 'training' });
-      await classifiers.settle();
-      classifiers.nowMs += 60_000;
-    }
-    expect(await get(id)).toMatchObject({ status: 'failed', error: 'The queue is full.' });
   });
 });
 
