@@ -53,6 +53,7 @@ export default defineConfig({
           MANIFEST_SHA256: manifestSha256,
           CATALOG: JSON.stringify(CATALOG),
           LAMINA_ENVIRONMENT: 'local',
+          TRAINING: JSON.stringify({ labelsMax: 500, trainingBytesMax: 64 * 1024 * 1024 }),
         },
       },
     }),

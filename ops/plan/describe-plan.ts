@@ -41,10 +41,17 @@ function stageRow(plan: Plan, stage: StagePlan): string[] {
   ];
 }
 
-function gatewayRow(plan: Plan): string[] {
-  const { gateway, budgetBytes } = plan;
-  const heap = formatMib(gateway.totalBytes);
-  return ['gateway', 'tokenizer tables', '', '', '', heap, heap, formatMib(budgetBytes - gateway.totalBytes), ''];
+/** Rows of the isolates that hold no layers: everything in them counts as heap, or as a training's working memory. */
+function serviceRows({ gateway, classify, budgetBytes }: Plan): string[][] {
+  const row = (name: string, holds: string, scratchBytes: number, totalBytes: number): string[] => {
+    const scratch = scratchBytes === 0 ? '' : formatMib(scratchBytes);
+    const heap = formatMib(totalBytes - scratchBytes);
+    return [name, holds, '', '', scratch, heap, formatMib(totalBytes), formatMib(budgetBytes - totalBytes), ''];
+  };
+  return [
+    row('gateway', 'tokenizer tables, classifiers', 0, gateway.totalBytes),
+    row('classify', 'tokenizer tables, a training', classify.trainingBytesMax, classify.totalBytes),
+  ];
 }
 
 /** How the numbers of the table come about. */
@@ -64,24 +71,37 @@ function arithmetic(plan: Plan, config: ModelConfig): string[] {
     `time       ${config.numLayers} layers × ${millions(cost.layerMacs)} + LM head ${millions(cost.headMacs)} (${headShare} %) ` +
       `= ${millions(totalMacs)} multiply-adds a token, attending to ${formatCount(plan.contextLength / 2)} tokens`,
     `scratch    steps of at most ${plan.numTokensMax} tokens and ${plan.numLogitRowsMax} rows of logits`,
-    `gateway    ${formatMib(plan.gateway.heapBytes)} heap + tokenizer.json × ${TOKENIZER_HEAP_PER_FILE_BYTE} = ${formatMib(plan.gateway.totalBytes)}`,
+    ...serviceArithmetic(plan),
   ];
 }
 
-/** What all isolates of the platform hold: each replica is a ring of its own, beside one gateway. */
+function serviceArithmetic({ gateway, classify }: Plan): string[] {
+  const { largest } = classify;
+  const tables = (bytes: number): string => `tokenizer.json × ${TOKENIZER_HEAP_PER_FILE_BYTE} ${formatMib(bytes)}`;
+  return [
+    `gateway    heap ${formatMib(gateway.heapBytes)} + ${tables(gateway.tokenizerBytes)} + models of classifiers ` +
+      `${formatMib(gateway.modelCacheBytes)} = ${formatMib(gateway.totalBytes)}`,
+    `classify   heap ${formatMib(classify.heapBytes)} + ${tables(classify.tokenizerBytes)} + a training of at most ` +
+      `${classify.labelsMax} labels ${formatMib(classify.trainingBytesMax)} = ${formatMib(classify.totalBytes)}`,
+    `training   at ${largest.numLabels} labels: weights and gradient ${formatMib(largest.workspaceBytes)} + L-BFGS ` +
+      `${formatMib(largest.searchBytes)} + logits ${formatMib(largest.logitsBytes)}, the rest holds features`,
+  ];
+}
+
+/** What all isolates of the platform hold: each replica is a ring of its own, beside one gateway and one for classifiers. */
 function replicasLine(plan: Plan, numReplicas: number): string {
   const ringBytes = plan.stages.reduce((sum, stage) => sum + stage.totalBytes, 0);
-  const numIsolates = numReplicas * plan.stages.length + 1;
-  const totalBytes = numReplicas * ringBytes + plan.gateway.totalBytes;
+  const numIsolates = numReplicas * plan.stages.length + 2;
+  const totalBytes = numReplicas * ringBytes + plan.gateway.totalBytes + plan.classify.totalBytes;
   return (
-    `replicas   ${numReplicas} × ${formatMib(ringBytes)} + gateway = ${formatMib(totalBytes)} in ${numIsolates} isolates, ` +
+    `replicas   ${numReplicas} × ${formatMib(ringBytes)} + gateway + classify = ${formatMib(totalBytes)} in ${numIsolates} isolates, ` +
     `${formatCount(numReplicas * plan.kvTokens)} KV tokens`
   );
 }
 
 export function describePlan(plan: Plan, config: ModelConfig, numReplicas: number): PlanLine[] {
   const stages = plan.stages.length === 1 ? '1 stage' : `${plan.stages.length} stages`;
-  const table = formatTable(COLUMNS, [...plan.stages.map((stage) => stageRow(plan, stage)), gatewayRow(plan)]);
+  const table = formatTable(COLUMNS, [...plan.stages.map((stage) => stageRow(plan, stage)), ...serviceRows(plan)]);
   const plain = (text: string): PlanLine => ({ text, isHeading: false });
   const [header = '', ...rows] = table;
   return [

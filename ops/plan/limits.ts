@@ -25,6 +25,9 @@ export const STAGE_HEAP_BYTES = 8 * MIB;
 /** JavaScript heap of the gateway's isolate beside the tokenizer: script, routes, requests in flight. */
 export const GATEWAY_HEAP_BYTES = 12 * MIB;
 
+/** JavaScript heap of the classifiers' isolate beside the tokenizer: script, the list of a training's examples, frames. */
+export const CLASSIFY_HEAP_BYTES = 8 * MIB;
+
 /**
  * Heap that the tokenizer's tables take, for each byte of its `tokenizer.json`. Measured as above with a file of 1.5 MiB
  * (49,152 tokens and their merges): 15 MiB are alive in the whole isolate after a collection, and 43 MiB were in use

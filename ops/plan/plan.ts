@@ -11,14 +11,13 @@ import { OperatorError } from '../support/operator-error.ts';
 import { tokenCost } from './cost.ts';
 import {
   FULL_SEQUENCES_MAX,
-  GATEWAY_HEAP_BYTES,
   ISOLATE_BUDGET_BYTES,
   NUM_LOGIT_ROWS_MAX,
   NUM_TOKENS_MAX,
   STAGE_COUNT_MAX,
   STAGE_HEAP_BYTES,
-  TOKENIZER_HEAP_PER_FILE_BYTE,
 } from './limits.ts';
+import { type ClassifyPlan, type GatewayPlan, planClassify, planGateway } from './plan-services.ts';
 
 export type PlanArena = (options: StageRuntimeOptions) => ArenaPlan;
 
@@ -65,7 +64,8 @@ export interface Plan {
   /** Tokens of KV that fit: `numPages` pages. */
   readonly kvTokens: number;
   readonly stages: readonly StagePlan[];
-  readonly gateway: { readonly heapBytes: number; readonly tokenizerBytes: number; readonly totalBytes: number };
+  readonly gateway: GatewayPlan;
+  readonly classify: ClassifyPlan;
 }
 
 /** A request with every default filled in. */
@@ -235,22 +235,8 @@ function describeStages(terms: Terms, planArena: PlanArena, layersOf: readonly n
     kvTokens: numPages * PAGE_SIZE_TOKENS,
     stages,
     gateway: planGateway(terms),
+    classify: planClassify(terms),
   };
-}
-
-/** The gateway's isolate. Throws `does_not_fit` when the tokenizer's tables alone are too large for one. */
-function planGateway(terms: Terms): Plan['gateway'] {
-  const tokenizerBytes = terms.tokenizerBytes * TOKENIZER_HEAP_PER_FILE_BYTE;
-  const totalBytes = GATEWAY_HEAP_BYTES + tokenizerBytes;
-  if (totalBytes > ISOLATE_BUDGET_BYTES) {
-    throw new OperatorError(
-      'does_not_fit',
-      `The tokenizer of ${terms.model} does not fit in the gateway: its tables and the gateway need ` +
-        `${formatMib(totalBytes)}; the budget of an isolate is ${formatMib(ISOLATE_BUDGET_BYTES)}.`,
-      'Serve a model with a smaller vocabulary.',
-    );
-  }
-  return { heapBytes: GATEWAY_HEAP_BYTES, tokenizerBytes, totalBytes };
 }
 
 /** The error for a model that fits in no allowed number of stages: which part is too large, and by how much. */

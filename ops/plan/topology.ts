@@ -4,6 +4,7 @@
  */
 import { replicaName } from '../../shards/client/replica-head.ts';
 import type { StageAssignment } from '../../shards/model/assignment.ts';
+import type { TrainingRoom } from '../../worker/classify/training-room.ts';
 import type { CatalogEntry } from '../../worker/routing/catalog.ts';
 import { PUBLIC_MODELS } from '../../worker/routing/tiers.ts';
 import { findModel } from '../models/registry.ts';
@@ -109,13 +110,18 @@ export function platformTopology(plan: Plan, options: TopologyOptions): Topology
     },
     classify: {
       name: CLASSIFY_SCRIPT_NAME,
-      variables: { CATALOG: JSON.stringify(catalog) },
+      variables: { CATALOG: JSON.stringify(catalog), TRAINING: JSON.stringify(trainingRoom(plan)) },
       namespaces: heads,
       classes: Object.values(CLASSIFY_CLASSES),
     },
     replicas,
     catalog,
   };
+}
+
+/** What the plan leaves for a training: see `worker/classify/training-room.ts`. */
+function trainingRoom({ classify }: Plan): TrainingRoom {
+  return { labelsMax: classify.labelsMax, trainingBytesMax: classify.trainingBytesMax };
 }
 
 function bindingsOf(classes: Readonly<Record<string, string>>, scriptName: string): NamespaceBinding[] {

@@ -6,7 +6,7 @@ import type { LinearWorkspace } from '../../wasm/host/linear-workspace.ts';
 import { fitTemperature } from './calibration.ts';
 import { trainingRowsOf, validatedRowsOf, type Folds } from './folds.ts';
 import { C_PATH } from './limits.ts';
-import { minimise, type Tolerance } from './minimise.ts';
+import { minimise, type SearchMemory, type Tolerance } from './minimise.ts';
 import { evaluate, predictLogits } from './objective.ts';
 import { OutOfFold } from './out-of-fold.ts';
 import { scoreAnswers } from './scores.ts';
@@ -43,6 +43,7 @@ export interface CrossValidation {
 
 export interface CrossValidationOptions {
   readonly workspace: LinearWorkspace;
+  readonly search: SearchMemory;
   readonly source: TrainingRows;
   readonly folds: Folds;
   readonly checkpoints: Checkpoints;
@@ -93,20 +94,18 @@ function* validate(options: CrossValidationOptions, index: number, c: number): W
 /** Fits what is not a checkpoint yet. */
 function* validateFolds(options: CrossValidationOptions, index: number, c: number): Work<OutOfFold> {
   const { folds, checkpoints, source } = options;
-  const parts: { readonly rows: Uint32Array; readonly logits: Float32Array }[] = [];
-  for (let fold = 0; fold < folds.numFolds; fold++) {
-    const rows = validatedRowsOf(folds, fold);
-    const known = checkpoints.load(logitsKey(index, fold));
-    parts.push({ rows, logits: known ?? (yield* fitFold(options, index, c, fold, rows)) });
-  }
-  const numLogits = parts.reduce((sum, { logits }) => sum + logits.length, 0);
-  const logits = new Float32Array(numLogits);
+  const rowsOf = Array.from({ length: folds.numFolds }, (_, fold) => validatedRowsOf(folds, fold));
+  const rows = Uint32Array.from(rowsOf.flatMap((ofFold) => [...ofFold]));
+  // Each fold's part is put where it belongs at once: the logits of a large set are not held twice.
+  const logits = new Float32Array(rows.length * source.targets.numLabels);
   let end = 0;
-  for (const part of parts) {
-    logits.set(part.logits, end);
-    end += part.logits.length;
+  for (const [fold, validated] of rowsOf.entries()) {
+    const known = checkpoints.load(logitsKey(index, fold));
+    const ofFold = known ?? (yield* fitFold(options, index, c, fold, validated));
+    logits.set(ofFold, end);
+    end += ofFold.length;
   }
-  return new OutOfFold(Uint32Array.from(parts.flatMap(({ rows }) => [...rows])), logits, source.targets);
+  return new OutOfFold(rows, logits, source.targets);
 }
 
 function* fitFold(
@@ -116,13 +115,14 @@ function* fitFold(
   fold: number,
   validated: Uint32Array,
 ): Work<Float32Array> {
-  const { workspace, source, folds, checkpoints, onProgress } = options;
+  const { workspace, search, source, folds, checkpoints, onProgress } = options;
   const { weights, gradient } = workspace;
   weights.set(checkpoints.load(weightsKey(fold)) ?? new Float32Array(weights.length));
   const rows = trainingRowsOf(folds, fold);
   const numFits = C_PATH.length * folds.numFolds;
   const fit = index * folds.numFolds + fold;
-  yield* minimise({ weights, gradient, evaluate: () => evaluate(workspace, source, rows, c) }, TOLERANCE, (numDone) =>
+  const problem = { weights, gradient, evaluate: () => evaluate(workspace, source, rows, c) };
+  yield* minimise(problem, TOLERANCE, search, (numDone) =>
     onProgress((fit + numDone / (numDone + ITERATIONS_TYPICAL)) / numFits),
   );
   const logits = validated.length === 0 ? new Float32Array(0) : yield* predictLogits(workspace, source, validated);

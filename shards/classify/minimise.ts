@@ -2,6 +2,7 @@
  * L-BFGS (Nocedal, "Updating Quasi-Newton Matrices with Limited Storage", 1980): steps along the gradient, bent by what
  * the last steps told about the curvature. Vectors are f32, sums f64.
  */
+import { assert } from '../../wasm/host/assert.ts';
 import { HISTORY_BYTES_MAX, HISTORY_MAX, ITERATIONS_MAX } from './limits.ts';
 import type { Work } from './training-rows.ts';
 
@@ -40,16 +41,57 @@ export function historyLength(size: number): number {
   return Math.max(1, Math.min(HISTORY_MAX, Math.floor(HISTORY_BYTES_MAX / pairBytes)));
 }
 
-/** Moves `problem.weights` to a minimum of a convex objective. `onIteration` is told how many steps were made. */
+/** Vectors of a search, beside those of the pairs: where it goes, where it was, and the gradient there. */
+const SEARCH_VECTORS = 3;
+
+/** Bytes of a `SearchMemory` that is full. */
+export function searchBytes(size: number): number {
+  return (SEARCH_VECTORS + 2 * historyLength(size)) * size * Float32Array.BYTES_PER_ELEMENT;
+}
+
+/** A step and the change of the gradient along it. */
+interface Pair {
+  readonly step: Float32Array;
+  readonly change: Float32Array;
+}
+
+/**
+ * The vectors of a search, used again by the next one: a training makes sixteen in a row, and what each of them left
+ * behind would lie in an isolate that has room for one.
+ */
+export class SearchMemory {
+  readonly direction: Float32Array;
+  readonly before: Float32Array;
+  readonly gradientBefore: Float32Array;
+  readonly #pairs: readonly Pair[];
+
+  /** @param size of the weights of every search that is to use it */
+  constructor(size: number) {
+    const vector = () => new Float32Array(size);
+    [this.direction, this.before, this.gradientBefore] = [vector(), vector(), vector()];
+    this.#pairs = Array.from({ length: historyLength(size) }, () => ({ step: vector(), change: vector() }));
+  }
+
+  /** An empty history in the memory of the last one. */
+  newHistory(): History {
+    return new History(this.#pairs);
+  }
+}
+
+/**
+ * Moves `problem.weights` to a minimum of a convex objective.
+ * @param memory for as many weights; no other search may use it meanwhile
+ * @param onIteration is told how many steps were made
+ */
 export function* minimise(
   problem: Problem,
   tolerance: Tolerance,
+  memory: SearchMemory,
   onIteration: (numIterations: number) => void = () => {},
 ): Work<Minimum> {
   const { weights, gradient } = problem;
-  const history = new History(weights.length);
-  const direction = new Float32Array(weights.length);
-  const [before, gradientBefore] = [new Float32Array(weights.length), new Float32Array(weights.length)];
+  const history = memory.newHistory();
+  const { direction, before, gradientBefore } = memory;
   let objective = yield* problem.evaluate();
   let numEvaluations = 1;
   let numIterations = 0;
@@ -91,11 +133,12 @@ export function* minimise(
 
 /** The last steps and the changes of the gradient along them, newest last. */
 class History {
-  readonly #lengthMax: number;
-  readonly #pairs: { readonly step: Float32Array; readonly change: Float32Array; readonly inverse: number }[] = [];
+  /** Memory that holds no pair now. */
+  readonly #free: Pair[];
+  readonly #pairs: (Pair & { readonly inverse: number })[] = [];
 
-  constructor(size: number) {
-    this.#lengthMax = historyLength(size);
+  constructor(memory: readonly Pair[]) {
+    this.#free = [...memory];
   }
 
   get length(): number {
@@ -103,10 +146,9 @@ class History {
   }
 
   add(weights: Float32Array, before: Float32Array, gradient: Float32Array, gradientBefore: Float32Array): void {
-    // The oldest pair's memory is used again.
-    const old = this.#pairs.length === this.#lengthMax ? this.#pairs.shift() : undefined;
-    const step = old?.step ?? new Float32Array(weights.length);
-    const change = old?.change ?? new Float32Array(weights.length);
+    const room = this.#free.pop() ?? this.#pairs.shift();
+    assert(room !== undefined, 'a history has memory for a pair at least');
+    const { step, change } = room;
     for (let at = 0; at < weights.length; at++) {
       step[at] = (weights[at] ?? 0) - (before[at] ?? 0);
       change[at] = (gradient[at] ?? 0) - (gradientBefore[at] ?? 0);
@@ -115,6 +157,8 @@ class History {
     // Not positive only by rounding: such a pair would turn the direction uphill.
     if (curvature > 0) {
       this.#pairs.push({ step, change, inverse: 1 / curvature });
+    } else {
+      this.#free.push({ step, change });
     }
   }
 

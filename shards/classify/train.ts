@@ -5,7 +5,7 @@ import { calibrate, type Calibration } from './calibration.ts';
 import { crossValidate, weightsKey, type Checkpoints, type CrossValidation } from './cross-validate.ts';
 import { assignFolds } from './folds.ts';
 import { BATCH_ROWS_MAX, C_DEFAULT } from './limits.ts';
-import { minimise, type Tolerance } from './minimise.ts';
+import { minimise, SearchMemory, type Tolerance } from './minimise.ts';
 import type { ClassifierModel } from './model.ts';
 import { evaluate } from './objective.ts';
 import { measureScope, OUT_OF_SCOPE_THRESHOLD, type OutOfScopeScale } from './out-of-scope.ts';
@@ -47,6 +47,7 @@ export function* train(options: TrainingOptions): Work<Trained> {
   const { featureSize, partSize } = source;
   const shape = { numLabels: labels.length, featureSize, partSize, batchRowsMax: BATCH_ROWS_MAX };
   const workspace = new LinearWorkspace(kernels, shape);
+  const search = new SearchMemory(workspace.weights.length);
   yield* measureFeatures(workspace, source, decodeTable());
   const folds = assignFolds(source.targets, options.groupOf);
   const validation =
@@ -54,6 +55,7 @@ export function* train(options: TrainingOptions): Work<Trained> {
       ? null
       : yield* crossValidate({
           workspace,
+          search,
           source,
           folds,
           checkpoints,
@@ -63,7 +65,7 @@ export function* train(options: TrainingOptions): Work<Trained> {
   const scope =
     validation === null || calibration === null ? null : measureScope(validation.outOfFold, calibration.temperature);
   const c = validation?.c ?? C_DEFAULT;
-  yield* fitAll(workspace, options, folds?.numFolds ?? 0, c);
+  yield* fitAll(workspace, search, options, folds?.numFolds ?? 0, c);
   options.onProgress(1);
   return {
     model: toModel(workspace, options, calibration, scope),
@@ -77,7 +79,13 @@ function reportInput(options: TrainingOptions, validation: CrossValidation | nul
 }
 
 /** The final fit, on every example, from the mean of what the folds have learnt. */
-function* fitAll(workspace: LinearWorkspace, options: TrainingOptions, numFolds: number, c: number): Work<void> {
+function* fitAll(
+  workspace: LinearWorkspace,
+  search: SearchMemory,
+  options: TrainingOptions,
+  numFolds: number,
+  c: number,
+): Work<void> {
   const { source, checkpoints, onProgress } = options;
   const { weights, gradient } = workspace;
   weights.fill(0);
@@ -88,7 +96,7 @@ function* fitAll(workspace: LinearWorkspace, options: TrainingOptions, numFolds:
   }
   const rows = Uint32Array.from({ length: source.targets.numRows }, (_, row) => row);
   const problem = { weights, gradient, evaluate: () => evaluate(workspace, source, rows, c) };
-  yield* minimise(problem, TOLERANCE, (numIterations) => {
+  yield* minimise(problem, TOLERANCE, search, (numIterations) => {
     onProgress(VALIDATION_SHARE + (1 - VALIDATION_SHARE) * (numIterations / (numIterations + ITERATIONS_TYPICAL)));
   });
 }

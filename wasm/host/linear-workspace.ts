@@ -22,6 +22,31 @@ export interface LinearShape {
   readonly batchRowsMax: number;
 }
 
+/** Width of a row of weights. */
+export function linearCols(featureSize: number): number {
+  return Math.ceil((featureSize + 1) / COLS_MULTIPLE) * COLS_MULTIPLE;
+}
+
+/** Bytes of the memory of a `LinearWorkspace`. */
+export function linearWorkspaceBytes(shape: LinearShape): number {
+  const totalBytes = regionBytes(shape).reduce((sum, bytes) => sum + roundUp(bytes, ALIGNMENT_BYTES), ARENA_BASE);
+  return roundUp(totalBytes, WASM_PAGE_BYTES);
+}
+
+/** In the order in which they lie: weights, gradient, standardised features, logits, means, scales, features. */
+function regionBytes({ numLabels, featureSize, batchRowsMax }: LinearShape) {
+  const cols = linearCols(featureSize);
+  return [
+    numLabels * cols * F32_BYTES,
+    numLabels * cols * F32_BYTES,
+    batchRowsMax * cols * F32_BYTES,
+    batchRowsMax * numLabels * F32_BYTES,
+    featureSize * F32_BYTES,
+    featureSize * F32_BYTES,
+    batchRowsMax * featureSize * F16_BYTES,
+  ] as const;
+}
+
 export class LinearWorkspace {
   readonly shape: LinearShape;
   /** Width of a row of weights: `featureSize`, then the intercept, then zeros. */
@@ -50,18 +75,9 @@ export class LinearWorkspace {
     assert(partSize % PART_SIZE_MULTIPLE === 0, `partSize ${partSize} is no multiple of ${PART_SIZE_MULTIPLE}`);
     assert(featureSize % partSize === 0, `featureSize ${featureSize} is no multiple of partSize ${partSize}`);
     this.shape = shape;
-    this.cols = Math.ceil((featureSize + 1) / COLS_MULTIPLE) * COLS_MULTIPLE;
-    const sizes = [
-      numLabels * this.cols * F32_BYTES,
-      numLabels * this.cols * F32_BYTES,
-      batchRowsMax * this.cols * F32_BYTES,
-      batchRowsMax * numLabels * F32_BYTES,
-      featureSize * F32_BYTES,
-      featureSize * F32_BYTES,
-      batchRowsMax * featureSize * F16_BYTES,
-    ] as const;
-    const totalBytes = sizes.reduce((sum, bytes) => sum + roundUp(bytes, ALIGNMENT_BYTES), ARENA_BASE);
-    const numPages = Math.ceil(totalBytes / WASM_PAGE_BYTES);
+    this.cols = linearCols(featureSize);
+    const sizes = regionBytes(shape);
+    const numPages = linearWorkspaceBytes(shape) / WASM_PAGE_BYTES;
     const memory = new WebAssembly.Memory({ initial: numPages, maximum: numPages });
     let end = ARENA_BASE;
     const [weights, gradient, standardised, logits, means, scales, features] = sizes.map((bytes) => {

@@ -65,8 +65,11 @@ export interface TrainingPace {
   readonly turnMultiplyAdds: number;
   /** Multiply-adds of one event: 2 to 5 s of the 30 s that an event may take. */
   readonly sliceMultiplyAdds: number;
-  /** Features that stay in memory while a classifier is fitted; the rest is read from SQLite again in each pass. */
-  readonly featureCacheBytes: number;
+  /**
+   * Memory of a training. What its labels leave of it holds features; those that do not fit are read from SQLite again in
+   * each pass. The planner counts it, and gives less where a model leaves less.
+   */
+  readonly trainingBytesMax: number;
   /** Events in a row that fail before the training does: with pauses that double, a quarter of an hour. */
   readonly failuresMax: number;
   readonly failureDelayMs: number;
@@ -82,7 +85,7 @@ export const TRAINING_PACE: TrainingPace = {
   featureCallsMax: 8,
   turnMultiplyAdds: 2e9,
   sliceMultiplyAdds: 40e9,
-  featureCacheBytes: 24 * 1024 * 1024,
+  trainingBytesMax: 84 * 1024 * 1024,
   failuresMax: 10,
   failureDelayMs: 1000,
   busyDelayMs: 2000,

@@ -1,5 +1,6 @@
 /** A classifier's stored examples as the trainer reads them, as many as allowed kept in memory. */
 import { Targets, type ClassifierKind } from '../../shards/classify/targets.ts';
+import { trainingBytes } from '../../shards/classify/training-memory.ts';
 import type { TrainingRows } from '../../shards/classify/training-rows.ts';
 import type { ClassifierStore } from './classifier-store.ts';
 
@@ -13,13 +14,14 @@ export interface StoredRowsOptions {
   readonly store: ClassifierStore;
   readonly kind: ClassifierKind;
   readonly exampleIdMax: number;
-  readonly cacheBytes: number;
+  /** Of the whole training: what its labels leave is for features. */
+  readonly bytesMax: number;
   /** Parts of the features. */
   readonly numParts: number;
 }
 
 /** All examples up to `exampleIdMax`, whose features are there. */
-export function storedTraining({ store, kind, exampleIdMax, cacheBytes, numParts }: StoredRowsOptions): StoredTraining {
+export function storedTraining({ store, kind, exampleIdMax, bytesMax, numParts }: StoredRowsOptions): StoredTraining {
   const examples = store.trainingExamples(exampleIdMax);
   const labels = [...new Set(examples.flatMap((example) => example.labels))].sort();
   const indexOf = new Map(labels.map((label, index) => [label, index]));
@@ -37,6 +39,8 @@ export function storedTraining({ store, kind, exampleIdMax, cacheBytes, numParts
     return new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / Uint16Array.BYTES_PER_ELEMENT);
   };
   const featureSize = read(0).length;
+  const partSize = featureSize / numParts;
+  const cacheBytes = Math.max(0, bytesMax - trainingBytes({ numLabels: labels.length, featureSize, partSize }));
   const rowsCached = Math.min(examples.length, Math.floor(cacheBytes / (featureSize * Uint16Array.BYTES_PER_ELEMENT)));
   const cache = new Uint16Array(rowsCached * featureSize);
   const isCached = new Uint8Array(rowsCached);
@@ -53,7 +57,7 @@ export function storedTraining({ store, kind, exampleIdMax, cacheBytes, numParts
     into.set(kept);
   };
   return {
-    source: { featureSize, partSize: featureSize / numParts, targets, readFeatures },
+    source: { featureSize, partSize, targets, readFeatures },
     labels,
     groupOf: Uint32Array.from(examples, ({ group }) => group),
   };

@@ -135,7 +135,7 @@ export class TrainingRun {
     const { exampleIdMax } = this.#training;
     const { kind } = this.#state;
     const numParts = FEATURE_RECIPE.parts.length;
-    const stored = storedTraining({ store, kind, exampleIdMax, cacheBytes: pace.featureCacheBytes, numParts });
+    const stored = storedTraining({ store, kind, exampleIdMax, bytesMax: pace.trainingBytesMax, numParts });
     return train({
       ...stored,
       kernels,

@@ -20,6 +20,7 @@ import { IndexHost } from '../classify/index-host.ts';
 import { CLASSIFY_LIMITS, TRAINING_PACE } from '../classify/limits.ts';
 import type { FeatureSource } from '../classify/text-features.ts';
 import { TrainingLease } from '../classify/training-lease.ts';
+import { parseTrainingRoom } from '../classify/training-room.ts';
 import { reportErrorToConsole } from '../metering/console-sink.ts';
 import { parseCatalog } from '../routing/catalog.ts';
 import { createTextModels } from '../tokenizer/text-model.ts';
@@ -32,6 +33,8 @@ export interface ClassifierBindings {
   readonly ASSETS: Fetcher;
   /** As the gateway's: see `worker/routing/catalog.ts`. */
   readonly CATALOG: string;
+  /** JSON: see `worker/classify/training-room.ts`. */
+  readonly TRAINING: string;
   /** Namespaces of head shards, under the names that the catalog gives. */
   readonly [headBinding: string]: unknown;
 }
@@ -54,13 +57,14 @@ export class ClassifierShard extends DurableObject<ClassifierBindings> implement
 
   constructor(ctx: DurableObjectState, bindings: ClassifierBindings) {
     super(ctx, bindings);
+    const { labelsMax, trainingBytesMax } = parseTrainingRoom(bindings.TRAINING);
     this.#host = new ClassifierHost({
       sql: sqlStorage(ctx.storage),
       features: featureSource(bindings),
       kernels,
       lease,
-      pace: TRAINING_PACE,
-      limits: CLASSIFY_LIMITS,
+      pace: { ...TRAINING_PACE, trainingBytesMax },
+      limits: { ...CLASSIFY_LIMITS, labelsMax },
       epochMs: () => Date.now(),
       setAlarm: (atMs) => void (atMs === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(atMs)),
       reportError: reportErrorToConsole,

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseAssignment } from '../../../shards/model/parse-assignment.ts';
 import { parseCatalog, REPLICA_COUNT_MAX } from '../../../worker/routing/catalog.ts';
+import { parseTrainingRoom } from '../../../worker/classify/training-room.ts';
 import { numProcessesOfReplica } from '../../dev/runtimes.ts';
 import type { Plan } from '../plan.ts';
 import { platformTopology, STAGE_CLASS } from '../topology.ts';
@@ -26,7 +27,15 @@ const PLAN: Plan = {
   numPages: 16,
   kvTokens: 256,
   stages: [stage(0), stage(1)],
-  gateway: { heapBytes: 1, tokenizerBytes: 1, totalBytes: 2 },
+  gateway: { heapBytes: 1, tokenizerBytes: 1, modelCacheBytes: 1, totalBytes: 3 },
+  classify: {
+    heapBytes: 1,
+    tokenizerBytes: 1,
+    labelsMax: 7,
+    trainingBytesMax: 5,
+    largest: { numLabels: 6, workspaceBytes: 1, searchBytes: 1, logitsBytes: 1 },
+    totalBytes: 7,
+  },
 };
 
 const options = { manifestSha256: 'a'.repeat(64), environment: 'local' } as const;
@@ -55,6 +64,11 @@ describe('platformTopology', () => {
     expect(backend).toMatchObject({ headBindings: heads.map(({ name }) => name) });
     expect(heads).toHaveLength(REPLICA_COUNT_MAX);
     expect(heads[1]).toMatchObject({ name: 'HEAD_1', scriptName: 'lamina-tiny-r1-s0' });
+  });
+
+  it('tells the script of classifiers what a training may take', () => {
+    const { classify } = platformTopology(PLAN, options);
+    expect(parseTrainingRoom(classify.variables['TRAINING'] ?? '')).toEqual({ labelsMax: 7, trainingBytesMax: 5 });
   });
 
   it('plans the steps in flight of each replica by the processes that its stages have', () => {

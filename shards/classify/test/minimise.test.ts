@@ -4,7 +4,7 @@ import { loadKernels } from '../../../wasm/build.ts';
 import { LinearWorkspace } from '../../../wasm/host/linear-workspace.ts';
 import { Random } from '../../../wasm/test/random.ts';
 import { HISTORY_BYTES_MAX, HISTORY_MAX, ITERATIONS_MAX } from '../limits.ts';
-import { historyLength, minimise, type Problem } from '../minimise.ts';
+import { historyLength, minimise, type Minimum, type Problem, SearchMemory, type Tolerance } from '../minimise.ts';
 import { evaluate } from '../objective.ts';
 import { Targets, type ClassifierKind } from '../targets.ts';
 import { finish, rowsOf, synthetic } from './synthetic.ts';
@@ -32,12 +32,15 @@ function quadratic(curvatures: readonly number[]): Problem {
   };
 }
 
+const search = (problem: Problem, tolerance: Tolerance, memory = new SearchMemory(problem.weights.length)): Minimum =>
+  finish(minimise(problem, tolerance, memory));
+
 describe('minimise', () => {
   it.each([[[1, 1, 1]], [[1, 10, 100, 1000]], [Array.from({ length: 50 }, (_, at) => 1 + at)]])(
     'finds the minimum of a bowl with curvatures %j',
     (curvatures) => {
       const problem = quadratic(curvatures);
-      const { objective, numIterations } = finish(minimise(problem, TOLERANCE));
+      const { objective, numIterations } = search(problem, TOLERANCE);
       problem.weights.forEach((weight, at) => expect(weight).toBeCloseTo(at, 3));
       expect(objective).toBeLessThan(1e-6);
       expect(numIterations).toBeLessThan(60);
@@ -56,7 +59,7 @@ describe('minimise', () => {
         return -Math.log1p(Math.abs(x));
       },
     };
-    expect(finish(minimise(endless, { gradient: 0, decrease: 0 })).numIterations).toBe(ITERATIONS_MAX);
+    expect(search(endless, { gradient: 0, decrease: 0 }).numIterations).toBe(ITERATIONS_MAX);
   });
 
   it('keeps its place when no step along the direction helps', () => {
@@ -69,9 +72,18 @@ describe('minimise', () => {
         return value;
       },
     };
-    const { objective } = finish(minimise(wrong, TOLERANCE));
+    const { objective } = search(wrong, TOLERANCE);
     expect([...problem.weights]).toEqual([0, 0]);
     expect(objective).toBe(0.5);
+  });
+
+  it('finds the same to the bit in the memory of another search', () => {
+    const curvatures = Array.from({ length: 30 }, (_, at) => 1 + at * at);
+    const memory = new SearchMemory(curvatures.length);
+    search(quadratic(curvatures.toReversed()), TOLERANCE, memory);
+    const [again, fresh] = [quadratic(curvatures), quadratic(curvatures)];
+    expect(search(again, TOLERANCE, memory)).toEqual(search(fresh, TOLERANCE));
+    expect(again.weights).toEqual(fresh.weights);
   });
 
   it('remembers as many steps as the memory for them allows', () => {
