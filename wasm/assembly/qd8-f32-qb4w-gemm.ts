@@ -137,13 +137,29 @@ class Tile {
 }
 
 /** From so many tokens on, decoding a tile once takes less time than decoding it for every four tokens. */
-const DECODED_TOKENS_MIN: i32 = 24;
+const DECODED_TOKENS_MIN: i32 = 16;
+
+/** Tiles that are fetched together: with two more lines are under way at once than with one, and four crowd each other out. */
+const FETCH_TILES: i32 = 2;
+const FETCH_ROWS: i32 = FETCH_TILES * TILE_ROWS;
+const CACHE_LINE_BYTES: usize = 64;
+
+/**
+ * Brings weights into the first cache. Nothing but loads: so many of them fit into a processor's window that memory works
+ * on all its lines at once, where a product of four tokens has so much to do with a line that it asks for few.
+ * @param to where something of all lines is stored, or else nobody would need the loads
+ */
+function fetchLines(to: usize, from: usize, bytes: usize): void {
+  let seen = i32x4.splat(0);
+  for (let end = from + bytes; from < end; from += CACHE_LINE_BYTES) seen = v128.or(seen, v128.load(from));
+  v128.store(to, seen);
+}
 
 /**
  * @param output f32 `[numTokens][rows]`
  * @param activations qd8 `[numTokens][cols]`
  * @param weights qb4w `[rows, cols]`; `rows` a multiple of 8
- * @param decoded scratch of cols / 32 * `DECODED_RECORD_BYTES`
+ * @param decoded scratch of cols / 32 * `DECODED_RECORD_BYTES`; anything is in it afterwards
  */
 export function qd8_f32_qb4w_gemm__simd128(
   output: usize,
@@ -159,11 +175,16 @@ export function qd8_f32_qb4w_gemm__simd128(
   const activationsStride: usize = numGroups * QD8_GROUP_BYTES;
   const tileBytes: usize = numGroups * QB4W_RECORD_BYTES;
   const isDecoded = numTokens >= DECODED_TOKENS_MIN;
+  const isFetched = numTokens >= TOKEN_TILE;
   for (let row = 0; row < rows; row += TILE_ROWS) {
     let from = activations;
     let to = output + row * F32_BYTES;
     let left = numTokens;
     if (isDecoded) decodeTile(decoded, weights, numGroups);
+    else if (isFetched && row % FETCH_ROWS == 0) {
+      const numTiles = min((rows - row) / TILE_ROWS, FETCH_TILES);
+      fetchLines(decoded, weights, numTiles * tileBytes);
+    }
     for (; left >= TOKEN_TILE; left -= TOKEN_TILE) {
       if (isDecoded) multiplyDecoded(to, outputStride, from, decoded, numGroups);
       else multiplyPacked(to, outputStride, from, weights, numGroups);
