@@ -9,7 +9,7 @@ import { HeadEngine } from './engine/engine.ts';
 import type { PrefixClient, PromptPrefix, WarmPrefixRequest } from './engine/prefix-protocol.ts';
 import type { EngineStats, GenerateRequest } from './engine/protocol.ts';
 import { FeatureExtractor } from './features/feature-extractor.ts';
-import type { FeatureRequest } from './features/feature-protocol.ts';
+import type { FeatureAnswer, FeatureRequest } from './features/feature-protocol.ts';
 import { RingHead } from './link/ring-head.ts';
 import {
   RING_TIMINGS,
@@ -132,7 +132,7 @@ export class StageShard extends DurableObject<StageEnv> {
   }
 
   /** Features of texts, for classification and embeddings: see `FeatureHead`. Head only. */
-  extractFeatures(request: FeatureRequest): Promise<ReadableStream<Uint8Array>> {
+  extractFeatures(request: FeatureRequest): Promise<FeatureAnswer> {
     return this.#head().features.extractFeatures(request);
   }
 

@@ -64,24 +64,63 @@ export function logitsOf(model: ClassifierModel, features: Float32Array): Float3
   if (features.length !== size) {
     throw new Error(`the classifier takes ${size} features, got ${features.length}: it was trained for another recipe`);
   }
-  const standardised = standardise(model, features);
-  return intercepts.map((intercept, label) => {
-    let sum = intercept;
-    for (let at = 0, from = label * size; at < size; at++, from++) {
-      sum += (weights[from] ?? 0) * (standardised[at] ?? 0);
+  return multiply(weights, standardise(model, features), intercepts);
+}
+
+/**
+ * Rows that are multiplied side by side: sums that do not wait for each other, and four products for one feature that is
+ * read. Each row's sum keeps its order, so it is what the row alone would give.
+ */
+const ROWS_AT_ONCE = 4;
+
+/** `weights` `[labels, size]` times `features` `[size]`, plus the intercepts. Sums are f64. */
+function multiply(weights: Float32Array, features: Float32Array, intercepts: Float32Array): Float32Array {
+  const size = features.length;
+  const logits = new Float32Array(intercepts.length);
+  const numBlockRows = logits.length - (logits.length % ROWS_AT_ONCE);
+  for (let label = 0; label < numBlockRows; label += ROWS_AT_ONCE) {
+    const row = label * size;
+    let sum0 = intercepts[label] as number;
+    let sum1 = intercepts[label + 1] as number;
+    let sum2 = intercepts[label + 2] as number;
+    let sum3 = intercepts[label + 3] as number;
+    for (let at = 0; at < size; at++) {
+      const feature = features[at] as number;
+      sum0 += (weights[row + at] as number) * feature;
+      sum1 += (weights[row + size + at] as number) * feature;
+      sum2 += (weights[row + 2 * size + at] as number) * feature;
+      sum3 += (weights[row + 3 * size + at] as number) * feature;
     }
-    return sum;
-  });
+    logits[label] = sum0;
+    logits[label + 1] = sum1;
+    logits[label + 2] = sum2;
+    logits[label + 3] = sum3;
+  }
+  for (let label = numBlockRows; label < logits.length; label++) {
+    let sum = intercepts[label] as number;
+    for (let at = 0, from = label * size; at < size; at++, from++) {
+      sum += (weights[from] as number) * (features[at] as number);
+    }
+    logits[label] = sum;
+  }
+  return logits;
 }
 
 function standardise({ means, scales, partSize }: ClassifierModel, features: Float32Array): Float32Array {
-  const standardised = features.map((value, at) => (value - (means[at] ?? 0)) * (scales[at] ?? 0));
+  const standardised = new Float32Array(features.length);
   const numParts = features.length / partSize;
   for (let start = 0; start < features.length; start += partSize) {
-    const part = standardised.subarray(start, start + partSize);
-    const squares = part.reduce((sum, value) => sum + value * value, 0);
+    const end = start + partSize;
+    let squares = 0;
+    for (let at = start; at < end; at++) {
+      standardised[at] = ((features[at] as number) - (means[at] as number)) * (scales[at] as number);
+      const rounded = standardised[at] as number;
+      squares += rounded * rounded;
+    }
     const factor = squares > 0 ? 1 / Math.sqrt(squares * numParts) : 0;
-    part.forEach((value, at) => (part[at] = value * factor));
+    for (let at = start; at < end; at++) {
+      standardised[at] = (standardised[at] as number) * factor;
+    }
   }
   return standardised;
 }

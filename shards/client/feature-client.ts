@@ -2,8 +2,8 @@
  * Features of texts as gateway and classifiers see them: one answer. A head may be reset by a deploy while it computes;
  * then only the texts whose rows did not come are asked for again.
  */
-import { FeatureFrameError, FeatureFrameReader } from '../features/feature-frames.ts';
-import type { FeatureFailure, FeatureHead, FeatureRequest } from '../features/feature-protocol.ts';
+import { FeatureFrameError, FeatureFrameReader, type FeatureFrame } from '../features/feature-frames.ts';
+import type { FeatureAnswer, FeatureFailure, FeatureHead, FeatureRequest } from '../features/feature-protocol.ts';
 import type { EngineErrorCode } from '../engine/protocol.ts';
 import type { Clock } from '../platform/clock.ts';
 import { describeError } from '../result.ts';
@@ -82,25 +82,53 @@ async function attemptOnce(
   const missing = [...rows.keys()].filter((index) => rows[index] === null);
   const texts = missing.map((index) => request.texts[index] ?? []);
   try {
-    const call = head.extractFeatures({ ...request, texts });
-    const stream = await unlessAborted(call, signal, (late) => void late.cancel().catch(() => {}));
-    return await readRows(stream, signal, (index, row) => {
+    const call = head.extractFeatures({ ...request, texts, isPieceTaken: true });
+    const answer = await unlessAborted(call, signal, giveUp);
+    const take = (index: number, row: Float32Array<ArrayBuffer>): void => {
       const textIndex = missing[index];
       if (textIndex === undefined) {
         throw new FeatureFrameError(`a stream of features has a row ${index} of ${missing.length}`);
       }
       rows[textIndex] = row;
-    });
+    };
+    return await (answer instanceof Uint8Array ? readPiece(answer, take) : readStream(answer, signal, take));
   } catch (error) {
     const message = `The model's head shard failed: ${describeError(error)}.`;
     return { code: 'ring_failed', message, retryable: true };
   }
 }
 
-async function readRows(
+function giveUp(answer: FeatureAnswer): void {
+  if (!(answer instanceof Uint8Array)) {
+    void answer.cancel().catch(() => {});
+  }
+}
+
+type TakeRow = (index: number, row: Float32Array<ArrayBuffer>) => void;
+
+/** @returns how the answer ended: null when it is complete, undefined when it goes on */
+function takeFrames(frames: Iterable<FeatureFrame>, take: TakeRow): FeatureFailure | null | undefined {
+  for (const frame of frames) {
+    if (frame.kind !== 'row') {
+      return frame.kind === 'end' ? null : frame.failure;
+    }
+    take(frame.textIndex, frame.features);
+  }
+  return undefined;
+}
+
+function readPiece(piece: Uint8Array, take: TakeRow): FeatureFailure | null {
+  const end = takeFrames(new FeatureFrameReader().push(piece), take);
+  if (end === undefined) {
+    throw new FeatureFrameError('the answer ended early');
+  }
+  return end;
+}
+
+async function readStream(
   stream: ReadableStream<Uint8Array>,
   signal: AbortSignal,
-  onRow: (index: number, row: Float32Array<ArrayBuffer>) => void,
+  take: TakeRow,
 ): Promise<FeatureFailure | null> {
   const reader = stream.getReader();
   const cancel = (): void => void reader.cancel().catch(() => {});
@@ -112,12 +140,9 @@ async function readRows(
       if (done) {
         throw new FeatureFrameError('the stream ended early');
       }
-      for (const frame of frames.push(value)) {
-        if (frame.kind === 'row') {
-          onRow(frame.textIndex, frame.features);
-        } else {
-          return frame.kind === 'end' ? null : frame.failure;
-        }
+      const end = takeFrames(frames.push(value), take);
+      if (end !== undefined) {
+        return end;
       }
     }
   } finally {

@@ -11,7 +11,7 @@ import { pagesForTokens } from '../kv/page-table.ts';
 import { FeatureBatch } from './feature-batch.ts';
 import { FeatureJob } from './feature-job.ts';
 import { FeaturePace, type TurnGrant } from './feature-pace.ts';
-import type { FeatureFailure, FeatureHead, FeatureRequest } from './feature-protocol.ts';
+import type { FeatureAnswer, FeatureFailure, FeatureHead, FeatureRequest } from './feature-protocol.ts';
 import { FeatureQueue } from './feature-queue.ts';
 import { FEATURE_LIMITS, type FeatureLimits } from './limits.ts';
 import { validateFeatureRequest } from './validate-feature-request.ts';
@@ -47,12 +47,14 @@ export class FeatureExtractor implements FeatureHead {
     this.pace = new FeaturePace(options.clock, this.#limits);
   }
 
-  async extractFeatures(request: FeatureRequest): Promise<ReadableStream<Uint8Array>> {
+  async extractFeatures(request: FeatureRequest): Promise<FeatureAnswer> {
     const { host, assets, assignment, clock } = this.#options;
     const limits = this.#limits;
     const config = await host.readConfig(assets);
     const hiddenSize = config.ok ? config.value.hiddenSize : 0;
-    const job = new FeatureJob({ request, hiddenSize, clock, limits, onChange: () => this.#onChange() });
+    const { numTokensMax } = assignment;
+    const onChange = (): void => this.#onChange();
+    const job = new FeatureJob({ request, hiddenSize, clock, limits, numTokensMax, onChange });
     const failure = config.ok
       ? (failureOf(validateFeatureRequest(request, { config: config.value, assignment, limits })) ??
         this.#queue.add(job))
@@ -61,7 +63,7 @@ export class FeatureExtractor implements FeatureHead {
       job.fail(failure);
     }
     this.#wake();
-    return job.readable;
+    return job.answer();
   }
 
   /** A reader came back or went away. */

@@ -72,8 +72,8 @@ export class FeatureFrameReader {
 
   /** @throws FeatureFrameError */
   *push(piece: Uint8Array): Generator<FeatureFrame> {
-    const bytes = concatenate(this.#held, piece);
-    const view = new DataView(bytes.buffer);
+    const bytes = this.#held.length === 0 ? piece : concatenate(this.#held, piece);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let offset = 0;
     if (this.#featureSize === null && bytes.length >= WORD_BYTES) {
       this.#featureSize = view.getUint32(0, true);
@@ -86,10 +86,10 @@ export class FeatureFrameReader {
       if (bytes.length < end) {
         break;
       }
-      yield decode(kind, number, bytes.slice(offset + HEAD_BYTES, end));
+      yield decode(kind, number, copyOf(bytes, offset + HEAD_BYTES, end));
       offset = end;
     }
-    this.#held = bytes.slice(offset);
+    this.#held = copyOf(bytes, offset, bytes.length);
   }
 
   #payloadBytes(kind: number, number: number): number {
@@ -97,6 +97,13 @@ export class FeatureFrameReader {
     check(kind !== ERROR || number <= FEATURE_ERROR_BYTES_MAX, `an error of ${number} bytes`);
     return kind === ROW ? (this.#featureSize ?? 0) * WORD_BYTES : kind === ERROR ? number : 0;
   }
+}
+
+/** A copy of its own buffer: the caller's may be used again, and f32 begin at multiples of four. */
+function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(end - start);
+  copy.set(bytes.subarray(start, end));
+  return copy;
 }
 
 function decode(kind: number, number: number, payload: Uint8Array<ArrayBuffer>): FeatureFrame {

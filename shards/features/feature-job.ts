@@ -1,9 +1,12 @@
 import { ByteStream } from '../engine/byte-stream.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import { encodeFeatureFrame, encodeFeatureSize } from './feature-frames.ts';
-import type { FeatureFailure, FeatureRequest } from './feature-protocol.ts';
+import type { FeatureAnswer, FeatureFailure, FeatureRequest } from './feature-protocol.ts';
 import type { FeatureLimits } from './limits.ts';
 import { TextPool } from './pool-text.ts';
+import { WholeAnswer } from './whole-answer.ts';
+
+const F32_BYTES = 4;
 
 /** Some tokens of one text that see each other. */
 export interface TextWindow {
@@ -20,6 +23,8 @@ export interface FeatureJobOptions {
   readonly hiddenSize: number;
   readonly clock: Clock;
   readonly limits: FeatureLimits;
+  /** Tokens of a micro-batch: a request of no more is answered in one piece, where that is taken. */
+  readonly numTokensMax: number;
   /** The job may go on, or has ended without the extractor's doing. */
   readonly onChange: () => void;
 }
@@ -29,7 +34,7 @@ export class FeatureJob {
   readonly request: FeatureRequest;
   readonly numTokens: number;
   readonly #options: FeatureJobOptions;
-  readonly #stream: ByteStream;
+  readonly #output: ByteStream | WholeAnswer;
   #stallTimer: Timer | null = null;
   #hasEnded = false;
   #numRowsLeft: number;
@@ -44,18 +49,13 @@ export class FeatureJob {
     this.numTokens = texts.reduce((sum, tokens) => sum + tokens.length, 0);
     this.#options = options;
     this.#numRowsLeft = texts.length;
-    this.#stream = new ByteStream(options.limits.streamBytesMax, {
-      onDrained: () => this.#resume(),
-      onCancel: () => {
-        this.#close();
-        options.onChange();
-      },
-    });
-    this.#stream.write(encodeFeatureSize(parts.length * options.hiddenSize));
+    this.#output = this.#isSmall() ? new WholeAnswer() : this.#createStream();
+    this.#output.write(encodeFeatureSize(parts.length * options.hiddenSize));
   }
 
-  get readable(): ReadableStream<Uint8Array> {
-    return this.#stream.readable;
+  /** A stream at once, or the whole answer when it is complete. */
+  async answer(): Promise<FeatureAnswer> {
+    return this.#output instanceof WholeAnswer ? this.#output.bytes : this.#output.readable;
   }
 
   /** Answered in full, failed, or given up by its reader. */
@@ -94,12 +94,12 @@ export class FeatureJob {
       return;
     }
     pool.finish(this.request.texts[textIndex]?.length ?? 1);
-    this.#stream.write(encodeFeatureFrame({ kind: 'row', textIndex, features: pool.features }));
+    this.#output.write(encodeFeatureFrame({ kind: 'row', textIndex, features: pool.features }));
     this.#numRowsLeft--;
     if (this.#numRowsLeft === 0) {
-      this.#stream.write(encodeFeatureFrame({ kind: 'end', numTokens: this.numTokens }));
+      this.#output.write(encodeFeatureFrame({ kind: 'end', numTokens: this.numTokens }));
       this.#end();
-    } else if (this.#stream.isFull && this.#stallTimer === null) {
+    } else if (this.#output.isFull && this.#stallTimer === null) {
       this.#pause();
     }
   }
@@ -107,9 +107,27 @@ export class FeatureJob {
   /** Ends the answer with an error; does nothing when it has ended. */
   fail(failure: FeatureFailure): void {
     if (!this.#hasEnded) {
-      this.#stream.write(encodeFeatureFrame({ kind: 'error', failure }));
+      this.#output.write(encodeFeatureFrame({ kind: 'error', failure }));
       this.#end();
     }
+  }
+
+  #isSmall(): boolean {
+    const { request, hiddenSize, limits, numTokensMax } = this.#options;
+    const numValues = request.texts.length * request.parts.length * hiddenSize;
+    const isFitting = this.numTokens <= numTokensMax && numValues * F32_BYTES <= limits.streamBytesMax;
+    return request.isPieceTaken === true && isFitting;
+  }
+
+  #createStream(): ByteStream {
+    const { limits, onChange } = this.#options;
+    return new ByteStream(limits.streamBytesMax, {
+      onDrained: () => this.#resume(),
+      onCancel: () => {
+        this.#close();
+        onChange();
+      },
+    });
   }
 
   #pause(): void {
@@ -131,7 +149,7 @@ export class FeatureJob {
 
   #end(): void {
     this.#close();
-    this.#stream.end();
+    this.#output.end();
   }
 
   #close(): void {

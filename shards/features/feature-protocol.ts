@@ -22,7 +22,12 @@ export interface FeatureRequest {
   readonly parts: readonly FeaturePart[];
   /** Longer texts are cut into windows of so many tokens that do not see each other, and pooled over all of them. */
   readonly windowTokens: number;
+  /** The asker takes a small answer in one piece, which costs less than a stream. One that does not say so gets a stream. */
+  readonly isPieceTaken?: boolean;
 }
+
+/** Frames of `feature-frames.ts`: as they come, or, of a small request, all at once. */
+export type FeatureAnswer = ReadableStream<Uint8Array> | Uint8Array;
 
 /** Codes are stable; messages are for people. `retryable`: the same may succeed later, or on another replica. */
 export interface FeatureFailure {
@@ -34,8 +39,8 @@ export interface FeatureFailure {
 /** The head shard as it is seen by whoever wants features: a Durable Object stub when deployed. */
 export interface FeatureHead {
   /**
-   * The stream holds the frames of `feature-frames.ts` and ends after `end` or `error`. Rows come as they are computed, in
-   * any order. Cancelling the stream drops what is not computed yet.
+   * The frames end with `end` or `error`. Rows come as they are computed, in any order. Cancelling a stream drops what is
+   * not computed yet; an answer in one piece is of so little work that nobody can give it up.
    */
-  extractFeatures(request: FeatureRequest): Promise<ReadableStream<Uint8Array>>;
+  extractFeatures(request: FeatureRequest): Promise<FeatureAnswer>;
 }

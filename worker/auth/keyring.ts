@@ -35,21 +35,21 @@ export function createKeyring(
     ...keys.filter((key) => key !== '' && key !== LOCAL_API_KEY && key !== LOCAL_ADMIN_KEY),
     ...(environment === 'local' ? [localKey] : []),
   ];
-  let digests: Promise<Uint8Array[]> | null = null;
+  let known: Promise<{ readonly digest: Uint8Array; readonly tenant: Tenant }[]> | null = null;
   return {
     async authenticate(authorization) {
       const key = bearerToken(authorization);
       if (key === null) {
         return err({ reason: 'missing' });
       }
-      digests ??= Promise.all(accepted.map(sha256));
+      known ??= Promise.all(accepted.map(ownerOf));
       const presented = await sha256(key);
-      let isAccepted = false;
-      for (const digest of await digests) {
+      let owner: Tenant | null = null;
+      for (const { digest, tenant } of await known) {
         // No early exit: the time must not tell which key came close.
-        isAccepted = equalDigests(digest, presented) || isAccepted;
+        owner = equalDigests(digest, presented) ? tenant : owner;
       }
-      return isAccepted ? ok(await tenantOf(presented)) : err({ reason: 'wrong' });
+      return owner === null ? err({ reason: 'wrong' }) : ok(owner);
     },
   };
 }
@@ -66,6 +66,11 @@ function bearerToken(authorization: string | null): string | null {
     return null;
   }
   return /^Bearer +(\S+) *$/i.exec(authorization)?.[1] ?? null;
+}
+
+async function ownerOf(key: string): Promise<{ readonly digest: Uint8Array; readonly tenant: Tenant }> {
+  const digest = await sha256(key);
+  return { digest, tenant: await tenantOf(digest) };
 }
 
 async function sha256(text: string): Promise<Uint8Array> {

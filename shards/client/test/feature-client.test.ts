@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { ManualClock, settled } from '../../../ops/testing/manual-clock.ts';
 import { encodeFeatureFrame, encodeFeatureSize, type FeatureFrame } from '../../features/feature-frames.ts';
-import type { FeatureFailure, FeatureHead, FeatureRequest } from '../../features/feature-protocol.ts';
+import type { FeatureAnswer, FeatureFailure, FeatureHead, FeatureRequest } from '../../features/feature-protocol.ts';
 import { featureRequest } from '../../features/test/support.ts';
 import { AbortedError } from '../abort.ts';
 import { extractFeatures, FEATURE_RETRY_LIMITS, FeatureError, type FeatureMatrix } from '../feature-client.ts';
@@ -28,6 +28,8 @@ const full = fails({ code: 'queue_full' });
 
 class ScriptedFeatureHead implements FeatureHead {
   readonly requests: FeatureRequest[] = [];
+  /** Whether answers that do not break or hang come in one piece. */
+  isInPieces = false;
   isCancelled = false;
   readonly #scripts: readonly Script[];
 
@@ -35,10 +37,15 @@ class ScriptedFeatureHead implements FeatureHead {
     this.#scripts = scripts;
   }
 
-  extractFeatures(request: FeatureRequest): Promise<ReadableStream<Uint8Array>> {
+  extractFeatures(request: FeatureRequest): Promise<FeatureAnswer> {
     const script = this.#scripts[Math.min(this.requests.length, this.#scripts.length - 1)] ?? answers;
     this.requests.push(request);
     const pieces = script(request);
+    if (this.isInPieces && request.isPieceTaken === true) {
+      const frames = pieces.filter((piece) => typeof piece !== 'string').map(encodeFeatureFrame);
+      const bytes = [encodeFeatureSize(2), ...frames].flatMap((frame) => [...frame]);
+      return Promise.resolve(Uint8Array.from(bytes));
+    }
     return Promise.resolve(
       new ReadableStream<Uint8Array>({
         start: (controller) => controller.enqueue(encodeFeatureSize(2)),
@@ -80,6 +87,18 @@ describe('features from a head', () => {
     const { outcome } = run(new ScriptedFeatureHead(answers));
     await settled();
     expect(outcome.value).toEqual(expected);
+  });
+
+  it('come in one piece, which is asked for again where it is not whole', async () => {
+    const head = new ScriptedFeatureHead((request) => [rowFrame(request, 1)], fails({}), answers);
+    head.isInPieces = true;
+    const { clock, outcome } = run(head);
+    await settled();
+    await clock.wind(FEATURE_RETRY_LIMITS.firstDelayMs);
+    expect(outcome.value).toBeNull();
+    await clock.wind(2 * FEATURE_RETRY_LIMITS.firstDelayMs);
+    expect(outcome.value).toEqual(expected);
+    expect(head.requests.map(({ texts }) => texts)).toEqual([TEXTS, [[3], [6, 7, 8]], [[3], [6, 7, 8]]]);
   });
 
   it.each(['break', 'end'] as const)('are asked for again where rows are missing (%s)', async (how) => {

@@ -10,7 +10,7 @@ import type { Clock } from '../../platform/clock.ts';
 import { systemClock } from '../../platform/system.ts';
 import type { LocalEngine } from '../../platform/local/local-engine.ts';
 import { collect, pollStats, promptOf, requestOf, tinyRings, tokensOf } from '../../test/tiny-ring.ts';
-import { featureRequest, featuresOf, PARTS, readFrames } from './support.ts';
+import { featureRequest, featuresOf, PARTS, readFrames, rowsOf, streamOf } from './support.ts';
 
 const rings = await tinyRings();
 const kernels = await loadKernels();
@@ -120,6 +120,41 @@ describe('features of texts', () => {
       const sum = parts.reduce((total, row, i) => total + (row[at] ?? NaN) * (windows[i]?.length ?? 0), 0);
       expect(whole?.[at]).toBeCloseTo(sum / text.length, 5);
     }
+  });
+});
+
+describe('an answer in one piece', () => {
+  /** Frames of the answer, and whether it was one piece. */
+  async function answerOf(local: LocalEngine, overrides: Parameters<typeof featureRequest>[0]) {
+    const answer = await local.features.extractFeatures(featureRequest({ isPieceTaken: true, ...overrides }));
+    return { isPiece: answer instanceof Uint8Array, frames: await readFrames(answer) };
+  }
+
+  it('is given to who takes it, up to a micro-batch, and to nobody else', async () => {
+    const local = await rings.open({ numTokensMax: 32 });
+    const small = [promptOf(16, 1), promptOf(16, 2)];
+    const { isPiece, frames } = await answerOf(local, { texts: small });
+    expect(isPiece).toBe(true);
+    expect(frames.at(-1)).toEqual({ kind: 'end', numTokens: 32 });
+    expect(rowsOf(frames)).toEqual(await featuresOf(local, featureRequest({ texts: small })));
+    expect((await answerOf(local, { texts: [...small, [3]] })).isPiece).toBe(false);
+    expect((await answerOf(local, { texts: small, isPieceTaken: false })).isPiece).toBe(false);
+  });
+
+  it('is never larger than what a stream may hold back', async () => {
+    const hiddenSize = (expected[0]?.length ?? 0) / PARTS.length;
+    const streamBytesMax = 2 * PARTS.length * hiddenSize * Float32Array.BYTES_PER_ELEMENT;
+    const local = await rings.open({ featureLimits: { streamBytesMax } });
+    expect((await answerOf(local, { texts: [[3], [4]] })).isPiece).toBe(true);
+    expect((await answerOf(local, { texts: [[3], [4], [5]] })).isPiece).toBe(false);
+  });
+
+  it('tells what failed', async () => {
+    const local = await rings.open();
+    await local.headHost.acquire('other', rings.assets);
+    const { isPiece, frames } = await answerOf(local, {});
+    expect(isPiece).toBe(true);
+    expect(frames).toMatchObject([{ kind: 'error', failure: { code: 'not_ready', retryable: true } }]);
   });
 });
 
@@ -261,7 +296,7 @@ describe('bounds', () => {
 
   it('drop what nobody waits for', async () => {
     const local = await rings.open({ featureLimits: { requestsMax: 1, turnTokenLayersMax: 1 } });
-    const stream = await local.features.extractFeatures(featureRequest({ texts: TEXTS }));
+    const stream = streamOf(await local.features.extractFeatures(featureRequest({ texts: TEXTS })));
     await stream.cancel();
     expect(await featuresOf(local, featureRequest())).toHaveLength(1);
     await leaseIsGivenBack(local);

@@ -1,7 +1,7 @@
 /** Features of the tiny model, and how tests read them. */
 import type { LocalEngine } from '../../platform/local/local-engine.ts';
 import { FeatureFrameReader, type FeatureFrame } from '../feature-frames.ts';
-import type { FeaturePart, FeatureRequest } from '../feature-protocol.ts';
+import type { FeatureAnswer, FeaturePart, FeatureRequest } from '../feature-protocol.ts';
 
 export const PARTS: readonly FeaturePart[] = [
   { numLayers: 0, pooling: 'mean' },
@@ -14,10 +14,18 @@ export function featureRequest(overrides: Partial<FeatureRequest> = {}): Feature
   return { requestId: 'test', texts: [[3, 4, 5]], parts: PARTS, windowTokens: 16, ...overrides };
 }
 
-export async function readFrames(stream: ReadableStream<Uint8Array>): Promise<FeatureFrame[]> {
+/** What a request is answered with that does not say that it takes a piece. */
+export function streamOf(answer: FeatureAnswer): ReadableStream<Uint8Array> {
+  if (answer instanceof Uint8Array) {
+    throw new TypeError('the answer is one piece, which nobody asked for');
+  }
+  return answer;
+}
+
+export async function readFrames(answer: FeatureAnswer): Promise<FeatureFrame[]> {
   const reader = new FeatureFrameReader();
   const frames: FeatureFrame[] = [];
-  for await (const piece of stream) {
+  for await (const piece of answer instanceof Uint8Array ? [answer] : answer) {
     frames.push(...reader.push(piece));
   }
   return frames;

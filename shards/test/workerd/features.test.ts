@@ -24,10 +24,10 @@ function headOf(replica: string, stageCount: number): DurableObjectStub<TestShar
   return namespace.getByName(shardName(replica, 0, stageCount));
 }
 
-function featuresOf(head: DurableObjectStub<TestShard>): Promise<FeatureMatrix> {
+function featuresOf(head: DurableObjectStub<TestShard>, request = REQUEST): Promise<FeatureMatrix> {
   const signal = new AbortController().signal;
-  const heads = [{ extractFeatures: (request: FeatureRequest) => head.extractFeatures(request) }] as const;
-  return extractFeatures(REQUEST, { heads, clock: systemClock, signal });
+  const heads = [{ extractFeatures: (asked: FeatureRequest) => head.extractFeatures(asked) }] as const;
+  return extractFeatures(request, { heads, clock: systemClock, signal });
 }
 
 it('come from a head alone, whose ring stays closed, and are the same on every head', async () => {
@@ -39,9 +39,21 @@ it('come from a head alone, whose ring stays closed, and are the same on every h
   expect(await head.health()).toMatchObject({ isOpen: false });
 });
 
+it('come in one piece when they are few', async () => {
+  const head = headOf('features-piece', 1);
+  const texts = REQUEST.texts.slice(0, 3);
+  const request = { ...REQUEST, texts, isPieceTaken: true };
+  expect(await head.extractFeatures(request)).toBeInstanceOf(Uint8Array);
+  const { features, featureSize } = await featuresOf(head);
+  expect((await featuresOf(head, request)).features).toEqual(features.slice(0, texts.length * featureSize));
+});
+
 it('are dropped when their reader goes, and the next ones come', async () => {
   const head = headOf('features-cancelled', 1);
-  const stream = await head.extractFeatures(REQUEST);
-  await stream.cancel();
+  const answer = await head.extractFeatures(REQUEST);
+  if (answer instanceof Uint8Array) {
+    throw new TypeError('a large answer is a stream');
+  }
+  await answer.cancel();
   expect((await featuresOf(head)).numTokens).toBe(REQUEST.texts.flat().length);
 });

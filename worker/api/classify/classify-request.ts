@@ -3,7 +3,7 @@ import * as z from 'zod';
 import type { LabelSource } from '../../classify/label-set.ts';
 import type { ClassifyRequestLimits } from '../../classify/request-limits.ts';
 import { badRequest } from '../openai/errors.ts';
-import { boundedList, parseOrRefuse, wellFormedText } from '../openai/schema.ts';
+import { boundedList, oncePerLimits, parseOrRefuse, wellFormedText } from '../openai/schema.ts';
 import { refuseUnsupported } from '../openai/unsupported.ts';
 import { textSchema } from './text-schema.ts';
 
@@ -40,7 +40,7 @@ function labelSchema(limits: ClassifyRequestLimits) {
   return z.preprocess((value) => (typeof value === 'string' ? { name: value } : value), full);
 }
 
-function bodySchema(limits: ClassifyRequestLimits) {
+const bodySchema = oncePerLimits((limits: ClassifyRequestLimits) => {
   const text = textSchema(limits);
   const texts = boundedList(text, 1, limits.inputsMax);
   return z.strictObject({
@@ -58,7 +58,7 @@ function bodySchema(limits: ClassifyRequestLimits) {
     explain: z.boolean().default(false),
     user: wellFormedText.max(limits.nameLengthMax).optional(),
   });
-}
+});
 
 /** @throws ApiError for the first mistake. */
 export function parseClassifyRequest(body: unknown, limits: ClassifyRequestLimits): ClassifyRequest {

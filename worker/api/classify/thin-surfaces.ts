@@ -8,12 +8,12 @@ import { judge, type Judgement } from '../../classify/judgement.ts';
 import { judgeTexts, type Judged } from '../../classify/judge-texts.ts';
 import type { LabelSource } from '../../classify/label-set.ts';
 import { moderate } from '../../classify/moderation.ts';
-import { CLASSIFY_REQUEST_LIMITS } from '../../classify/request-limits.ts';
+import { CLASSIFY_REQUEST_LIMITS, type ClassifyRequestLimits } from '../../classify/request-limits.ts';
 import type { GatewayEnv, RouteDeps } from '../../gateway.ts';
 import type { RequestMeter } from '../../metering/request-meter.ts';
 import { isRingEntry, type RingEntry } from '../../routing/catalog.ts';
 import { badRequest } from '../openai/errors.ts';
-import { boundedList, parseOrRefuse, wellFormedText } from '../openai/schema.ts';
+import { boundedList, oncePerLimits, parseOrRefuse, wellFormedText } from '../openai/schema.ts';
 import { refuseUnsupported } from '../openai/unsupported.ts';
 import { failureError } from './failures.ts';
 import { judgeDepsOf } from './judge-deps.ts';
@@ -74,25 +74,25 @@ export function answerPooledClassify(context: Context<GatewayEnv>, deps: RouteDe
   return answerMetered(context, 'classify', prepare, deps);
 }
 
-function inputSchema(limits: typeof CLASSIFY_REQUEST_LIMITS) {
+function inputSchema(limits: ClassifyRequestLimits) {
   const texts = boundedList(textSchema(limits), 1, limits.inputsMax);
   return z.preprocess((value) => (typeof value === 'string' ? [value] : value), texts);
 }
 
-function moderationsSchema(limits: typeof CLASSIFY_REQUEST_LIMITS) {
-  return z.strictObject({
+const moderationsSchema = oncePerLimits((limits: ClassifyRequestLimits) =>
+  z.strictObject({
     input: inputSchema(limits),
     model: wellFormedText.min(1).max(limits.nameLengthMax).optional(),
-  });
-}
+  }),
+);
 
-function pooledSchema(limits: typeof CLASSIFY_REQUEST_LIMITS) {
-  return z.strictObject({
+const pooledSchema = oncePerLimits((limits: ClassifyRequestLimits) =>
+  z.strictObject({
     model: wellFormedText.min(1),
     input: inputSchema(limits),
     user: wellFormedText.max(limits.nameLengthMax).optional(),
-  });
-}
+  }),
+);
 
 function firstRing({ catalog }: RouteDeps): RingEntry {
   const entry = catalog.entries.find(isRingEntry);

@@ -30,6 +30,7 @@ export function heldJson(request: Request, job: JsonWork): Promise<Response> {
   return heldResponse(job.clock, {
     parts: parts(job, gone.signal),
     heartbeat: ' ',
+    isWhole: true,
     decided: null,
     sendHead: () => ({
       'content-type': 'application/json; charset=utf-8',

@@ -26,6 +26,8 @@ export interface HeldAnswer {
   /** Parts of the body. It is ended early, by `return()`, when the client is gone. */
   readonly parts: AsyncGenerator<string, void, undefined>;
   readonly heartbeat: string;
+  /** Whether the first part is the whole body: then what is there before the first heartbeat needs no stream. */
+  readonly isWhole?: boolean;
   /** Called once, when the head of a good answer is sent. */
   readonly sendHead: () => Readonly<Record<string, string>>;
   /** Resolves when it is settled who serves the request; null when it is from the start. */
@@ -47,6 +49,10 @@ export async function heldResponse(clock: Clock, answer: HeldAnswer): Promise<Re
   }
   if (early !== 'timeout' && !early.ok) {
     return answer.failureResponse(early.thrown);
+  }
+  if (early !== 'timeout' && answer.isWhole === true && early.value.done !== true) {
+    void answer.parts.return().catch(() => {});
+    return new Response(early.value.value, { headers: answer.sendHead() });
   }
   return new Response(bodyStream(clock, answer, first), { headers: answer.sendHead() });
 }

@@ -42,6 +42,20 @@ export function boundedList<T>(item: z.ZodType<T>, lengthMin: number, lengthMax:
   });
 }
 
+/** A schema for each object of limits, made once: making one takes longer than checking a body with it. */
+export function oncePerLimits<L extends object, S>(make: (limits: L) => S): (limits: L) => S {
+  const schemas = new WeakMap<L, S>();
+  return (limits) => {
+    const known = schemas.get(limits);
+    if (known !== undefined) {
+      return known;
+    }
+    const schema = make(limits);
+    schemas.set(limits, schema);
+    return schema;
+  };
+}
+
 /** @throws ApiError for the first mistake. */
 export function parseOrRefuse<T>(schema: z.ZodType<T>, body: unknown): T {
   const parsed = schema.safeParse(body);
