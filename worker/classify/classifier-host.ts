@@ -152,6 +152,12 @@ export class ClassifierHost implements ClassifierClient {
     return Promise.resolve(ok({ version: found.value.version, model: decoded.value.model }));
   }
 
+  versionNumber(version: number | null): Promise<Result<number, ClassifierFailure>> {
+    const store = this.#openStore();
+    const state = store.readState();
+    return Promise.resolve(state === null ? err(UNKNOWN) : chosenVersion(store.versionNumbers(), version, state));
+  }
+
   importModel({ model, report, data }: ImportedClassifier): Promise<Result<ClassifierSnapshot, ClassifierFailure>> {
     const store = this.#openStore();
     const state = store.readState();
@@ -341,14 +347,8 @@ export class ClassifierHost implements ClassifierClient {
     if (state === null) {
       return err(UNKNOWN);
     }
-    const reports = store.reports();
-    const found = version === null ? reports.at(-1) : reports.find((report) => report.version === version);
-    if (found !== undefined) {
-      return ok(found);
-    }
-    return version === null
-      ? err({ reason: 'not_ready', status: state.status, error: state.error })
-      : err({ reason: 'unknown_version', versions: reports.map((report) => report.version) });
+    const chosen = chosenVersion(store.versionNumbers(), version, state);
+    return chosen.ok ? ok(store.report(chosen.value)) : chosen;
   }
 
   #snapshotOf(store: ClassifierStore, state: ClassifierState): ClassifierSnapshot {
@@ -358,4 +358,17 @@ export class ClassifierHost implements ClassifierClient {
   #openStore(): ClassifierStore {
     return (this.#store ??= new ClassifierStore(this.#options.sql));
   }
+}
+
+/** @param asked null for the latest */
+function chosenVersion(
+  versions: readonly number[],
+  asked: number | null,
+  { status, error }: ClassifierState,
+): Result<number, ClassifierFailure> {
+  const chosen = asked === null ? versions.at(-1) : versions.find((version) => version === asked);
+  if (chosen !== undefined) {
+    return ok(chosen);
+  }
+  return asked === null ? err({ reason: 'not_ready', status, error }) : err({ reason: 'unknown_version', versions });
 }

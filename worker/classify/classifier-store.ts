@@ -220,10 +220,21 @@ export class ClassifierStore {
   addVersion(report: VersionReport, modelFile: Uint8Array, versionsMax: number): void {
     this.#sql.exec('INSERT INTO version (number, report) VALUES (?, ?)', report.version, JSON.stringify(report));
     this.blobs.write(modelKey(report.version), modelFile);
-    for (const { version } of this.reports().slice(0, -versionsMax)) {
+    for (const version of this.versionNumbers().slice(0, -versionsMax)) {
       this.#sql.exec('DELETE FROM version WHERE number = ?', version);
       this.blobs.remove(modelKey(version));
     }
+  }
+
+  /** Ascending. */
+  versionNumbers(): number[] {
+    return this.#sql.exec('SELECT number FROM version ORDER BY number').map((row) => Number(row['number']));
+  }
+
+  /** Of a version that is there. */
+  report(version: number): VersionReport {
+    const [row] = this.#sql.exec('SELECT report FROM version WHERE number = ?', version);
+    return JSON.parse(String(row?.['report'])) as VersionReport;
   }
 
   /** Of all versions, ascending. */

@@ -126,6 +126,8 @@ export interface ClassifierClient {
   /** @param version null for the latest */
   report(version: number | null): Promise<Result<VersionReport, ClassifierFailure>>;
   model(version: number | null): Promise<Result<ServedModel, ClassifierFailure>>;
+  /** Which version `model` would give: cheap to ask. */
+  versionNumber(version: number | null): Promise<Result<number, ClassifierFailure>>;
   /** Takes a model in place of a training. */
   importModel(imported: ImportedClassifier): Promise<Result<ClassifierSnapshot, ClassifierFailure>>;
   /** Removes all that there is. @returns whether there was anything */

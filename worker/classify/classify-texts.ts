@@ -36,20 +36,30 @@ export async function classifyTexts(
   texts: readonly string[],
   signal: AbortSignal,
 ): Promise<Result<Classified, ClassifyFailure>> {
-  const served = await models.find(tenant, id, version);
-  if (!served.ok) {
-    return served;
+  const found = await models.find(tenant, id, version);
+  if (!found.ok) {
+    return found;
   }
-  const { model } = served.value;
-  const { featureRecipe } = model;
-  if (featureRecipe !== recipeName(features)) {
-    return err({ reason: 'other_features', featureRecipe });
+  // Before anything is computed in vain, and again below: the version that answers may be another one.
+  const remembered = found.value.served.model.featureRecipe;
+  if (found.value.confirmed === null && remembered !== recipeName(features)) {
+    return err({ reason: 'other_features', featureRecipe: remembered });
   }
   const textModel = await features.textModel();
   const tokens = texts.map((text) => tokensOf(textModel, text));
-  const { features: rows, featureSize, numTokens } = await featuresOf(features, tokens, signal);
+  const [{ features: rows, featureSize, numTokens }, confirmed] = await Promise.all([
+    featuresOf(features, tokens, signal),
+    found.value.confirmed ?? ok(found.value.served),
+  ]);
+  if (!confirmed.ok) {
+    return confirmed;
+  }
+  const { version: answering, model } = confirmed.value;
+  if (model.featureRecipe !== recipeName(features)) {
+    return err({ reason: 'other_features', featureRecipe: model.featureRecipe });
+  }
   return ok({
-    version: served.value.version,
+    version: answering,
     kind: model.kind,
     labels: model.labels,
     outOfScopeThreshold: model.outOfScopeThreshold,

@@ -103,6 +103,10 @@ export class ClassifierShard extends DurableObject<ClassifierBindings> implement
     return this.#host.model(version);
   }
 
+  versionNumber(version: number | null) {
+    return this.#host.versionNumber(version);
+  }
+
   importModel(imported: ImportedClassifier) {
     return this.#host.importModel(imported);
   }

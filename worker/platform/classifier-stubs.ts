@@ -22,6 +22,7 @@ export function classifierStubs(
         snapshot: () => stub().snapshot(),
         report: (version) => stub().report(version),
         model: (version) => stub().model(version),
+        versionNumber: (version) => stub().versionNumber(version),
         importModel: (imported) => stub().importModel(imported),
         remove: () => stub().remove(),
       };

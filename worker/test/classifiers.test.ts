@@ -167,6 +167,28 @@ describe('versions', () => {
   });
 });
 
+describe('a classifier that has changed', () => {
+  it('is answered by the version that its client has seen, and not at all once it is removed', async () => {
+    const { create, classifiers, json, get, request } = gateway();
+    const { id } = await create();
+    await classifiers.settle();
+    const ask = async (more: object = {}) => {
+      const response = await json('/v1/classify', { classifier: id, input: UNSEEN[0], ...more });
+      return { status: response.status, ...((await response.json()) as { version?: number; error?: object }) };
+    };
+    expect(await ask()).toMatchObject({ version: 1 });
+    expect((await json(`/v1/classifiers/${id}/train`, {})).status).toBe(202);
+    await classifiers.settle();
+    expect(await get(id)).toMatchObject({ status: 'ready', version: 2 });
+    expect(await ask()).toMatchObject({ version: 2 });
+    expect(await ask({ version: 1 })).toMatchObject({ version: 1 });
+    await request(`/v1/classifiers/${id}`, { method: 'DELETE' });
+    for (const pinned of [{}, { version: 1 }]) {
+      expect(await ask(pinned)).toMatchObject({ status: 404, error: { code: 'classifier_not_found' } });
+    }
+  });
+});
+
 describe('examples that come while it trains', () => {
   it('wait for the next training', async () => {
     const { create, classifiers, json, request, get } = gateway();

@@ -46,6 +46,7 @@ export async function findClassifier(
   if (snapshot === null) {
     throw unknownClassifier(id);
   }
+  deps.models.learn(context.get('tenant'), snapshot);
   return { id, client, snapshot };
 }
 

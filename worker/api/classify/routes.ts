@@ -40,8 +40,16 @@ export function addClassifierRoutes(app: Hono<GatewayEnv>, deps: ClassifierRoute
   app.get('/v1/classifiers', (context) => listClassifiers(context, deps, limits));
   app.get('/v1/classifiers/:id', async (context) => {
     const { client, snapshot } = await findClassifier(context, deps);
+    const tenant = context.get('tenant');
+    const look = async () => {
+      const seen = await client.snapshot();
+      if (seen !== null) {
+        deps.models.learn(tenant, seen);
+      }
+      return seen;
+    };
     return context.req.query('stream') === 'true'
-      ? progressStream(() => client.snapshot(), deps.clock)
+      ? progressStream(look, deps.clock)
       : context.json(classifierObject(snapshot));
   });
   app.delete('/v1/classifiers/:id', async (context) => {
@@ -159,6 +167,8 @@ async function listClassifiers(
   const tenant = context.get('tenant');
   const { ids, hasMore } = await deps.classifiers.index(tenant).list(context.req.query('after') ?? null, limit);
   const snapshots = await Promise.all(ids.map((id) => deps.classifiers.classifier(tenant, id).snapshot()));
-  const data = snapshots.filter((snapshot) => snapshot !== null).map(classifierObject);
+  const found = snapshots.filter((snapshot) => snapshot !== null);
+  found.forEach((snapshot) => deps.models.learn(tenant, snapshot));
+  const data = found.map(classifierObject);
   return context.json({ object: 'list', data, has_more: hasMore, last_id: ids.at(-1) ?? null });
 }

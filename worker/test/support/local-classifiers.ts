@@ -88,6 +88,7 @@ export class LocalClassifiers implements ClassifierDirectory {
       snapshot: async () => structuredClone(await host().snapshot()),
       report: async (version) => structuredClone(await host().report(version)),
       model: async (version) => structuredClone(await host().model(version)),
+      versionNumber: (version) => host().versionNumber(version),
       importModel: (imported) => host().importModel(structuredClone(imported)),
       remove: () => host().remove(),
     };
