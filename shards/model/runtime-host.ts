@@ -21,8 +21,11 @@ export const MANIFEST_BYTES_MAX = 4 * 2 ** 20;
 
 /** A holder that has not run a step for this long is gone: idle rings release their lease after seconds. */
 export const LEASE_STALE_MS = 120_000;
-/** An object that was reset while it loaded never finishes; another one then starts over. */
-export const LOAD_TAKEOVER_MS = 30_000;
+/**
+ * A load that has got nothing for so long is taken over: the object that was at it has been reset, or its fetch hangs. A
+ * file of a stage comes in tenths of a second, and a load that is taken over for nothing costs one more of them.
+ */
+export const LOAD_STALL_MS = 2_000;
 /** Objects of one isolate cannot await each other's promises, so they look again. */
 export const LOAD_POLL_MS = 50;
 
@@ -34,6 +37,11 @@ export interface RuntimeHostOptions {
   readonly entropy: Entropy;
   /** Checks manifest and weights. Default: that of the platform. */
   readonly sha256?: Sha256Hex;
+}
+
+/** One attempt to fill the weights. */
+interface LoadUnderWay {
+  lastProgressMs: number;
 }
 
 /** The right to use the runtime's KV pages and scratch memory. */
@@ -49,8 +57,7 @@ export class RuntimeHost {
   #manifest: Manifest | null = null;
   #runtime: StageRuntime | null = null;
   #ready = false;
-  /** When the load that is under way began. */
-  #loadStartedMs: number | null = null;
+  #load: LoadUnderWay | null = null;
   #holder: { readonly owner: string; lastUsedMs: number } | null = null;
   /** Whose tokens are in the pages. */
   #contents: { readonly owner: string; readonly generation: number } | null = null;
@@ -71,20 +78,24 @@ export class RuntimeHost {
   /** Lends the runtime to `owner`, loading the weights first if nobody has. Asking again renews the lease. */
   async acquire(owner: string, assets: AssetSource): Promise<Result<RuntimeLease, StageFailure>> {
     const nowMs = this.#options.clock.nowMs();
-    const holder = this.#holder;
-    if (holder !== null && holder.owner !== owner && nowMs - holder.lastUsedMs < LEASE_STALE_MS) {
+    const other = this.#holder;
+    if (other !== null && other.owner !== owner && nowMs - other.lastUsedMs < LEASE_STALE_MS) {
       return err({ code: 'busy', retryable: true, message: 'another replica uses the memory of this isolate' });
     }
-    this.#holder = { owner, lastUsedMs: nowMs };
+    const holder = { owner, lastUsedMs: nowMs };
+    this.#holder = holder;
     try {
-      const runtime = await this.#load(assets);
+      const runtime = await this.#loaded(assets);
       if (this.#contents?.owner !== owner) {
         this.#contents = { owner, generation: randomId(this.#options.entropy) };
       }
       this.touch(owner);
       return ok({ runtime, config: runtime.options.config, kvGeneration: this.#contents.generation });
     } catch (thrown) {
-      this.release(owner);
+      // The owner may have asked again meanwhile, and have got what this call did not.
+      if (this.#holder === holder) {
+        this.#holder = null;
+      }
       return err(loadFailure(thrown));
     }
   }
@@ -118,41 +129,48 @@ export class RuntimeHost {
     }
   }
 
-  async #load(assets: AssetSource): Promise<StageRuntime> {
+  async #loaded(assets: AssetSource): Promise<StageRuntime> {
     const { clock } = this.#options;
-    while (this.#loadStartedMs !== null && clock.nowMs() - this.#loadStartedMs < LOAD_TAKEOVER_MS) {
+    while (this.#load !== null && clock.nowMs() - this.#load.lastProgressMs < LOAD_STALL_MS) {
       await sleep(clock, LOAD_POLL_MS);
     }
     if (this.#runtime !== null && this.#ready) {
       return this.#runtime;
     }
-    const startedMs = clock.nowMs();
-    this.#loadStartedMs = startedMs;
+    const load: LoadUnderWay = { lastProgressMs: clock.nowMs() };
+    this.#load = load;
     try {
       const manifest = await this.#readManifest(assets);
+      this.#advance(load);
       // Once, also when a load is taken over: there is no room for two.
       this.#runtime ??= this.#options.createRuntime(runtimeOptions(manifest, this.#options.assignment));
-      await this.#fill(this.#runtime, manifest, assets);
+      await this.#fill(this.#runtime, manifest, assets, load);
       return this.#runtime;
     } finally {
-      if (this.#loadStartedMs === startedMs) {
-        this.#loadStartedMs = null;
+      if (this.#load === load) {
+        this.#load = null;
       }
     }
   }
 
-  async #fill(runtime: StageRuntime, manifest: Manifest, assets: AssetSource): Promise<void> {
-    // A load that was taken over may get here after the other one is done.
-    if (!this.#ready) {
-      const { layerStart, layerEnd, isHead } = runtime.options;
-      const weightView = runtime.weightView.bind(runtime);
-      const { sha256 = sha256Hex } = this.#options;
-      await loadWeights({ manifest, layerStart, layerEnd, isHead, assets, weightView, sha256 });
-      runtime.weightsReady();
-      // Stages load side by side, but a first step passes one after the other: here the compiling overlaps.
-      runtime.warmUp();
-      this.#ready = true;
+  async #fill(runtime: StageRuntime, manifest: Manifest, assets: AssetSource, load: LoadUnderWay): Promise<void> {
+    const { layerStart, layerEnd, isHead } = runtime.options;
+    const weightView = runtime.weightView.bind(runtime);
+    const onProgress = (): void => this.#advance(load);
+    const { sha256 = sha256Hex } = this.#options;
+    await loadWeights({ manifest, layerStart, layerEnd, isHead, assets, weightView, sha256, onProgress });
+    runtime.weightsReady();
+    // Stages load side by side, but a first step passes one after the other: here the compiling overlaps.
+    runtime.warmUp();
+    this.#ready = true;
+  }
+
+  /** @throws when another load has taken over: what the other one has checked is not to be written again. */
+  #advance(load: LoadUnderWay): void {
+    if (this.#load !== load) {
+      throw new Error(`no byte came for ${LOAD_STALL_MS} ms, and another load has taken over`);
     }
+    load.lastProgressMs = this.#options.clock.nowMs();
   }
 
   async #readManifest(assets: AssetSource): Promise<Manifest> {

@@ -36,6 +36,8 @@ export interface LoadWeightsOptions {
   readonly weightView: (tensorName: string) => Uint8Array<ArrayBuffer>;
   /** Default: that of the platform. */
   readonly sha256?: Sha256Hex;
+  /** Called for each piece that came, before it is written. The load ends with what it throws. */
+  readonly onProgress?: () => void;
 }
 
 /** A run of a file's bytes and the memory that it fills. */
@@ -56,7 +58,7 @@ interface TensorLoad {
  * @throws WeightLoadError; whatever the asset source throws.
  */
 export async function loadWeights(options: LoadWeightsOptions): Promise<void> {
-  const { manifest, layerStart, layerEnd, isHead, sha256 = sha256Hex } = options;
+  const { manifest, layerStart, layerEnd, isHead, assets, sha256 = sha256Hex, onProgress = () => {} } = options;
   const isNeeded = ({ part }: StageFile): boolean => (part === 'head' ? isHead : part >= layerStart && part < layerEnd);
   const files = manifest.files.filter(isNeeded);
   const tensorsByFile = planFiles(files, options);
@@ -64,11 +66,12 @@ export async function loadWeights(options: LoadWeightsOptions): Promise<void> {
   const worker = async (): Promise<void> => {
     for (const file of queue) {
       const { segments, tensors } = tensorsByFile.get(file.name) as FilePlan;
-      await readFile(file, segments, options.assets);
+      await readFile(file, segments, assets, onProgress);
       for (const load of tensors) {
         load.numFilesMissing--;
         if (load.numFilesMissing === 0) {
           await verifyTensor(load, sha256);
+          onProgress();
         }
       }
     }
@@ -126,7 +129,12 @@ function sortSegments(file: StageFile, segments: Segment[]): void {
   }
 }
 
-async function readFile(file: StageFile, segments: readonly Segment[], assets: AssetSource): Promise<void> {
+async function readFile(
+  file: StageFile,
+  segments: readonly Segment[],
+  assets: AssetSource,
+  onProgress: () => void,
+): Promise<void> {
   const stream = await assets.open(file.name);
   if (stream === null) {
     throw new WeightLoadError('file_missing', `weights file ${file.name} does not exist`);
@@ -139,6 +147,7 @@ async function readFile(file: StageFile, segments: readonly Segment[], assets: A
     if (done) {
       break;
     }
+    onProgress();
     const chunkEnd = fileOffset + chunk.byteLength;
     if (chunkEnd > file.bytes) {
       await reader.cancel();

@@ -5,7 +5,7 @@ import { loadKernels } from '../../../wasm/build.ts';
 import type { AssetSource } from '../../platform/assets.ts';
 import { systemEntropy } from '../../platform/system.ts';
 import { tinyRings } from '../../test/tiny-ring.ts';
-import { LEASE_STALE_MS, LOAD_TAKEOVER_MS, MANIFEST_BYTES_MAX, RuntimeHost } from '../runtime-host.ts';
+import { LEASE_STALE_MS, LOAD_STALL_MS, MANIFEST_BYTES_MAX, RuntimeHost } from '../runtime-host.ts';
 import type { Sha256Hex } from '../weight-loader.ts';
 
 const rings = await tinyRings();
@@ -51,6 +51,21 @@ function countingAssets(): AssetSource & { opened: string[] } {
       return rings.assets.open(name);
     },
   };
+}
+
+const hexOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+function cut(bytes: Uint8Array<ArrayBuffer>, numPieces: number): Uint8Array<ArrayBuffer>[] {
+  const pieceBytes = Math.ceil(bytes.length / numPieces);
+  return Array.from({ length: numPieces }, (_, i) => bytes.slice(i * pieceBytes, (i + 1) * pieceBytes));
+}
+
+function logitsOf(lease: Awaited<ReturnType<RuntimeHost['acquire']>>): Float32Array {
+  expect(lease.ok).toBe(true);
+  const { runtime } = (lease as Extract<typeof lease, { ok: true }>).value;
+  runtime.embed([5, 6, 7]);
+  runtime.forward([{ startPosition: 0, numTokens: 3, pageTable: [0] }]);
+  return runtime.logits([2]).slice();
 }
 
 describe('RuntimeHost', () => {
@@ -100,16 +115,58 @@ describe('RuntimeHost', () => {
     expect(first).toBeGreaterThan(0);
   });
 
-  it('takes a load over that never ends', async () => {
+  it('takes a load over that gets nothing any more, which then writes nothing', async () => {
     const { host, clock } = createHost();
+    const opened: ReadableStreamDefaultController<Uint8Array>[] = [];
     const stuck: AssetSource = {
-      open: (name) => (name === 'manifest.json' ? rings.assets.open(name) : new Promise(() => {})),
+      open: (name) =>
+        name === 'manifest.json'
+          ? rings.assets.open(name)
+          : Promise.resolve(new ReadableStream({ start: (controller) => void opened.push(controller) })),
     };
-    void host.acquire('a', stuck);
-    await clock.yieldToEvents();
+    const overtaken = host.acquire('a', stuck);
+    await expect.poll(() => opened.length).toBeGreaterThan(0);
     const taken = await host.acquire('a', rings.assets);
-    expect(taken.ok).toBe(true);
-    expect(clock.now).toBeGreaterThanOrEqual(LOAD_TAKEOVER_MS);
+    expect(clock.now).toBeGreaterThanOrEqual(LOAD_STALL_MS);
+    opened.forEach((controller) => controller.enqueue(new Uint8Array(1000).fill(0xff)));
+    expect(await overtaken).toMatchObject({ ok: false, error: { code: 'weights', retryable: true } });
+    // The one that was overtaken has not given the other's lease back.
+    expect(await host.acquire('b', rings.assets)).toMatchObject({ ok: false, error: { code: 'busy' } });
+    const untouched = await createHost().host.acquire('a', rings.assets);
+    expect(logitsOf(taken)).toEqual(logitsOf(untouched));
+  });
+
+  it('waits for a load that is slow', async () => {
+    // Files are read before, and hashed at once, since the clock goes on while a thread of the pool works.
+    const files = new Map<string, Uint8Array<ArrayBuffer>>();
+    const reading: AssetSource = {
+      async open(name) {
+        const bytes = await new Response(await rings.assets.open(name)).bytes();
+        files.set(name, bytes);
+        return new Response(bytes).body;
+      },
+    };
+    await createHost().host.acquire('a', reading);
+    const { host, clock } = createHost({}, hexOf);
+    const opened: string[] = [];
+    const slow: AssetSource = {
+      open(name) {
+        opened.push(name);
+        const pieces = cut(files.get(name) ?? new Uint8Array(0), 8).values();
+        const stream = new ReadableStream<Uint8Array>({
+          async pull(controller) {
+            await new Promise<void>((resolve) => clock.startTimer(LOAD_STALL_MS / 16, resolve));
+            const { done, value } = pieces.next();
+            return done === true ? controller.close() : controller.enqueue(value);
+          },
+        });
+        return Promise.resolve(stream);
+      },
+    };
+    const [first, second] = await Promise.all([host.acquire('a', slow), host.acquire('a', slow)]);
+    expect(first.ok && second.ok).toBe(true);
+    expect(clock.now).toBeGreaterThan(LOAD_STALL_MS);
+    expect(new Set(opened).size).toBe(opened.length);
   });
 
   it('does not ask to try again where only a deployment helps', async () => {
@@ -130,11 +187,10 @@ describe('RuntimeHost', () => {
   });
 
   it('checks manifest and weights with the digest that it is given', async () => {
-    const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-    expect((await createHost({}, sha256).host.acquire('a', rings.assets)).ok).toBe(true);
+    expect((await createHost({}, hexOf).host.acquire('a', rings.assets)).ok).toBe(true);
     const failed = await createHost({}, () => 'no digest').host.acquire('a', rings.assets);
     expect(failed).toMatchObject({ ok: false, error: { code: 'weights', retryable: false } });
-    const manifestOnly = (bytes: Uint8Array): string => (bytes[0] === 0x7b ? sha256(bytes) : 'no digest');
+    const manifestOnly = (bytes: Uint8Array): string => (bytes[0] === 0x7b ? hexOf(bytes) : 'no digest');
     expect(await createHost({}, manifestOnly).host.acquire('a', rings.assets)).toMatchObject({ ok: false });
   });
 });

@@ -54,16 +54,22 @@ const POLL_MS = 10;
 const POLLS_MAX = 1000;
 
 /** Asks again until `isDone`. */
-export async function pollStats(
-  head: DurableObjectStub<TestShard>,
-  isDone: (stats: EngineStats) => boolean,
-): Promise<EngineStats> {
+export async function until(isDone: () => Promise<boolean>): Promise<void> {
   for (let attempt = 0; attempt < POLLS_MAX; attempt++) {
-    const stats = await head.stats();
-    if (isDone(stats)) {
-      return stats;
+    if (await isDone()) {
+      return;
     }
     await scheduler.wait(POLL_MS);
   }
   throw new Error('the condition did not come true');
+}
+
+/** @returns the first counters that satisfy `isDone`. */
+export async function pollStats(
+  head: DurableObjectStub<TestShard>,
+  isDone: (stats: EngineStats) => boolean,
+): Promise<EngineStats> {
+  let stats = await head.stats();
+  await until(async () => isDone((stats = await head.stats())));
+  return stats;
 }
