@@ -4,7 +4,7 @@
  * the scale's term before the minimum's. So a row's result depends on nothing but its own token and weights: any number
  * of tokens in a call gives the same bits.
  */
-import { decodeF16, decodeF16x4, loadF16BiasCorrection, loadF16Mask } from './f16';
+import { decodeF16 } from './f16';
 import {
   F32_BYTES,
   GROUP_COLS,
@@ -24,136 +24,24 @@ import {
   TILE_ROWS,
   TOKEN_TILE,
 } from './layout';
-import { loadNibbleMask, NIBBLE_BITS, NIBBLE_MASK } from './nibbles';
+import { NIBBLE_BITS, NIBBLE_MASK } from './nibbles';
+import { multiplyOne, multiplyTwo } from './qd8-f32-qb4w-few-tokens';
 import { decodeTile, multiplyDecoded, multiplyPacked } from './qd8-f32-qb4w-token-tile';
 import { isTiled, tokenAddress } from './qd8-quantise';
 
-/** Bytes of four rows' f16 or f32, half a tile. */
-const HALF_F16_BYTES: usize = 8;
-const HALF_F32_BYTES: usize = 16;
-
-/** Inline functions are static methods here, since TypeScript's grammar has decorators on class members only. */
-class Tile {
-  /** One tile of 8 rows for two tokens, which share the decoding of the weights. */
-  @inline
-  static multiplyTwo(
-    output: usize,
-    outputStride: usize,
-    token0: usize,
-    token1: usize,
-    weights: usize,
-    numGroups: i32,
-  ): void {
-    const mask = loadNibbleMask();
-    const f16Mask = loadF16Mask();
-    const f16Correction = loadF16BiasCorrection();
-    let low0 = f32x4.splat(0);
-    let high0 = f32x4.splat(0);
-    let low1 = f32x4.splat(0);
-    let high1 = f32x4.splat(0);
-    for (let end = weights + numGroups * QB4W_RECORD_BYTES; weights < end; weights += QB4W_RECORD_BYTES) {
-      let dotLow0 = i32x4.splat(0);
-      let dotHigh0 = i32x4.splat(0);
-      let dotLow1 = i32x4.splat(0);
-      let dotHigh1 = i32x4.splat(0);
-      for (let quad = 0; quad < QUADS_PER_GROUP; quad++) {
-        const nibbles = v128.load(weights + quad * QB4W_QUAD_BYTES);
-        const quants0 = v128.load32_splat(token0 + quad * QUAD_COLS);
-        const quants1 = v128.load32_splat(token1 + quad * QUAD_COLS);
-        const low = v128.and(nibbles, mask);
-        const high = v128.and(i16x8.shr_u(nibbles, NIBBLE_BITS), mask);
-        dotLow0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants0, low, dotLow0);
-        dotHigh0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants0, high, dotHigh0);
-        dotLow1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants1, low, dotLow1);
-        dotHigh1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(quants1, high, dotHigh1);
-      }
-      const scaleLow = decodeF16x4(weights + QB4W_SCALES_OFFSET, f16Mask, f16Correction);
-      const scaleHigh = decodeF16x4(weights + QB4W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
-      const minimumLow = decodeF16x4(weights + QB4W_MINIMA_OFFSET, f16Mask, f16Correction);
-      const minimumHigh = decodeF16x4(weights + QB4W_MINIMA_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
-      low0 = Tile.addGroup(low0, dotLow0, scaleLow, minimumLow, token0);
-      high0 = Tile.addGroup(high0, dotHigh0, scaleHigh, minimumHigh, token0);
-      low1 = Tile.addGroup(low1, dotLow1, scaleLow, minimumLow, token1);
-      high1 = Tile.addGroup(high1, dotHigh1, scaleHigh, minimumHigh, token1);
-      token0 += QD8_GROUP_BYTES;
-      token1 += QD8_GROUP_BYTES;
-    }
-    Tile.store(output, low0, high0);
-    Tile.store(output + outputStride, low1, high1);
-  }
-
-  /**
-   * One tile of 8 rows for one token. Sums of even and of odd quads are kept apart, since a chain of 8 dot products would
-   * take longer than reading the weights does; integers may be added in any order.
-   */
-  static multiplyOne(output: usize, activations: usize, weights: usize, numGroups: i32): void {
-    const mask = loadNibbleMask();
-    const f16Mask = loadF16Mask();
-    const f16Correction = loadF16BiasCorrection();
-    let low = f32x4.splat(0);
-    let high = f32x4.splat(0);
-    for (let end = weights + numGroups * QB4W_RECORD_BYTES; weights < end; weights += QB4W_RECORD_BYTES) {
-      let evenLow = i32x4.splat(0);
-      let evenHigh = i32x4.splat(0);
-      let oddLow = i32x4.splat(0);
-      let oddHigh = i32x4.splat(0);
-      for (let quad = 0; quad < QUADS_PER_GROUP; quad += 2) {
-        const at = weights + quad * QB4W_QUAD_BYTES;
-        const quants = activations + quad * QUAD_COLS;
-        const even = v128.load(at);
-        const odd = v128.load(at, QB4W_QUAD_BYTES);
-        const evenQuants = v128.load32_splat(quants);
-        const oddQuants = v128.load32_splat(quants, QUAD_COLS);
-        evenLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(evenQuants, v128.and(even, mask), evenLow);
-        oddLow = i32x4.relaxed_dot_i8x16_i7x16_add_s(oddQuants, v128.and(odd, mask), oddLow);
-        const evenUpper = v128.and(i16x8.shr_u(even, NIBBLE_BITS), mask);
-        const oddUpper = v128.and(i16x8.shr_u(odd, NIBBLE_BITS), mask);
-        evenHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(evenQuants, evenUpper, evenHigh);
-        oddHigh = i32x4.relaxed_dot_i8x16_i7x16_add_s(oddQuants, oddUpper, oddHigh);
-      }
-      const scaleLow = decodeF16x4(weights + QB4W_SCALES_OFFSET, f16Mask, f16Correction);
-      const scaleHigh = decodeF16x4(weights + QB4W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
-      const minimumLow = decodeF16x4(weights + QB4W_MINIMA_OFFSET, f16Mask, f16Correction);
-      const minimumHigh = decodeF16x4(weights + QB4W_MINIMA_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
-      low = Tile.addGroup(low, i32x4.add(evenLow, oddLow), scaleLow, minimumLow, activations);
-      high = Tile.addGroup(high, i32x4.add(evenHigh, oddHigh), scaleHigh, minimumHigh, activations);
-      activations += QD8_GROUP_BYTES;
-    }
-    Tile.store(output, low, high);
-  }
-
-  @inline
-  static addGroup(sum: v128, dot: v128, scale: v128, minimum: v128, activations: usize): v128 {
-    const bothScales = f32x4.mul(scale, v128.load32_splat(activations, QD8_SCALE_OFFSET));
-    const scaled = f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(dot), bothScales));
-    return f32x4.add(scaled, f32x4.mul(minimum, v128.load32_splat(activations, QD8_SUM_OFFSET)));
-  }
-
-  @inline
-  static store(output: usize, low: v128, high: v128): void {
-    v128.store(output, low);
-    v128.store(output, high, HALF_F32_BYTES);
-  }
-}
-
 /** From so many tokens on, decoding a tile once takes less time than decoding it for every four tokens. */
 const DECODED_TOKENS_MIN: i32 = 16;
-
 /** Tiles that are fetched together: with two more lines are under way at once than with one, and four crowd each other out. */
 const FETCH_TILES: i32 = 2;
 const FETCH_ROWS: i32 = FETCH_TILES * TILE_ROWS;
 const CACHE_LINE_BYTES: usize = 64;
-
 /**
- * Brings weights into the first cache. Nothing but loads: so many of them fit into a processor's window that memory works
- * on all its lines at once, where a product of four tokens has so much to do with a line that it asks for few.
- * @param to where something of all lines is stored, or else nobody would need the loads
+ * Of one to three tokens, weights come from so many places in turn, and from each so many groups of a tile (480 bytes) at a
+ * time. A processor fetches ahead within the 4 KiB of each place that is read in order; with one place it waits at the end
+ * of each.
  */
-function fetchLines(to: usize, from: usize, bytes: usize): void {
-  let seen = i32x4.splat(0);
-  for (let end = from + bytes; from < end; from += CACHE_LINE_BYTES) seen = v128.or(seen, v128.load(from));
-  v128.store(to, seen);
-}
+const STREAMS: i32 = 4;
+const RUN_GROUPS: i32 = 3;
 
 /**
  * @param output f32 `[numTokens][rows]`
@@ -172,18 +60,34 @@ export function qd8_f32_qb4w_gemm__simd128(
 ): void {
   const numGroups = cols / GROUP_COLS;
   const outputStride: usize = rows * F32_BYTES;
+  const numLeft = numTokens % TOKEN_TILE;
+  // Sums of the tokens beyond the tiles of four go on from what `output` holds.
+  memory.fill(output + (numTokens - numLeft) * outputStride, 0, numLeft * outputStride);
+  if (numTokens < TOKEN_TILE) multiplyStreams(output, activations, weights, numTokens, rows, numGroups);
+  else multiplyTiles(output, activations, weights, numTokens, rows, numGroups, decoded);
+}
+
+/** A tile of 8 rows after the other, for all tokens. */
+function multiplyTiles(
+  output: usize,
+  activations: usize,
+  weights: usize,
+  numTokens: i32,
+  rows: i32,
+  numGroups: i32,
+  decoded: usize,
+): void {
+  const outputStride: usize = rows * F32_BYTES;
   const activationsStride: usize = numGroups * QD8_GROUP_BYTES;
   const tileBytes: usize = numGroups * QB4W_RECORD_BYTES;
   const isDecoded = numTokens >= DECODED_TOKENS_MIN;
-  const isFetched = numTokens >= TOKEN_TILE;
   for (let row = 0; row < rows; row += TILE_ROWS) {
     let from = activations;
     let to = output + row * F32_BYTES;
     let left = numTokens;
     if (isDecoded) decodeTile(decoded, weights, numGroups);
-    else if (isFetched && row % FETCH_ROWS == 0) {
-      const numTiles = min((rows - row) / TILE_ROWS, FETCH_TILES);
-      fetchLines(decoded, weights, numTiles * tileBytes);
+    else if (row % FETCH_ROWS == 0) {
+      fetchLines(decoded, weights, min((rows - row) / TILE_ROWS, FETCH_TILES) * tileBytes);
     }
     for (; left >= TOKEN_TILE; left -= TOKEN_TILE) {
       if (isDecoded) multiplyDecoded(to, outputStride, from, decoded, numGroups);
@@ -191,15 +95,65 @@ export function qd8_f32_qb4w_gemm__simd128(
       from += TOKEN_TILE * activationsStride;
       to += TOKEN_TILE * outputStride;
     }
-    if (left >= 2) {
-      Tile.multiplyTwo(to, outputStride, from, from + activationsStride, weights, numGroups);
-      from += 2 * activationsStride;
-      to += 2 * outputStride;
-      left -= 2;
-    }
-    if (left == 1) Tile.multiplyOne(to, from, weights, numGroups);
+    multiplyFew(to, outputStride, from, activationsStride, weights, numGroups, left);
     weights += tileBytes;
   }
+}
+
+/**
+ * Brings weights into the first cache. Nothing but loads: so many of them fit into a processor's window that memory works
+ * on all its lines at once, where a product of four tokens has so much to do with a line that it asks for few.
+ * @param to where something of all lines is stored, or else nobody would need the loads
+ */
+function fetchLines(to: usize, from: usize, bytes: usize): void {
+  let seen = i32x4.splat(0);
+  for (let end = from + bytes; from < end; from += CACHE_LINE_BYTES) seen = v128.or(seen, v128.load(from));
+  v128.store(to, seen);
+}
+
+/** One to three tokens: runs of `RUN_GROUPS` groups from `STREAMS` equal ranges of rows in turn. */
+function multiplyStreams(
+  output: usize,
+  activations: usize,
+  weights: usize,
+  numTokens: i32,
+  rows: i32,
+  numGroups: i32,
+): void {
+  const outputStride: usize = rows * F32_BYTES;
+  const activationsStride: usize = numGroups * QD8_GROUP_BYTES;
+  const tileBytes: usize = numGroups * QB4W_RECORD_BYTES;
+  const numTiles = rows / TILE_ROWS;
+  const tilesPerStream = (numTiles + STREAMS - 1) / STREAMS;
+  for (let first = 0; first < tilesPerStream; first++) {
+    for (let group = 0; group < numGroups; group += RUN_GROUPS) {
+      const runGroups = min(RUN_GROUPS, numGroups - group);
+      const from = activations + group * QD8_GROUP_BYTES;
+      for (let tile = first; tile < numTiles; tile += tilesPerStream) {
+        const run = weights + tile * tileBytes + group * QB4W_RECORD_BYTES;
+        const to = output + tile * TILE_ROWS * F32_BYTES;
+        multiplyFew(to, outputStride, from, activationsStride, run, runGroups, numTokens);
+      }
+    }
+  }
+}
+
+/** A tile of 8 rows for 0 to 3 tokens, that is for two, one or both. */
+function multiplyFew(
+  output: usize,
+  outputStride: usize,
+  activations: usize,
+  activationsStride: usize,
+  weights: usize,
+  numGroups: i32,
+  numTokens: i32,
+): void {
+  if (numTokens >= 2) {
+    multiplyTwo(output, outputStride, activations, activations + activationsStride, weights, numGroups);
+    output += 2 * outputStride;
+    activations += 2 * activationsStride;
+  }
+  if (numTokens & 1) multiplyOne(output, activations, weights, numGroups);
 }
 
 /** The scalar twin; it needs no scratch. */

@@ -21,18 +21,26 @@ import {
 
 const HALF_TILE_BYTES: usize = 16;
 const HALF_F16_BYTES: usize = 8;
+/** As in `qd8_f32_qb4w_gemm`; a group of a tile has 272 bytes here. */
+const STREAMS: i32 = 4;
+const RUN_GROUPS: i32 = 3;
 
 class Tile {
   /**
-   * One tile of 8 rows, of which `numRows` are stored, for one token; the tile stays in the first cache for the others. One
-   * load brings both halves of two quads of activations. Sums of even and of odd quads are kept apart, since a chain of 8
-   * dot products would take longer than reading the weights does.
+   * One tile of 8 rows for one token; the tile stays in the first cache for the others. Sums of a whole tile go on from what
+   * `output` holds; those of a last tile with `numRows` < 8 start from 0, and only they are stored. One load brings both
+   * halves of two quads of activations. Sums of even and of odd quads are kept apart, since a chain of 8 dot products
+   * would take longer than reading the weights does.
    */
   static multiply(output: usize, numRows: i32, activations: usize, weights: usize, numGroups: i32): void {
     const f16Mask = loadF16Mask();
     const f16Correction = loadF16BiasCorrection();
     let low = f32x4.splat(0);
     let high = f32x4.splat(0);
+    if (numRows == TILE_ROWS) {
+      low = v128.load(output);
+      high = v128.load(output, HALF_TILE_BYTES);
+    }
     for (let end = weights + numGroups * QB8W_RECORD_BYTES; weights < end; weights += QB8W_RECORD_BYTES) {
       let evenPositiveLow = i32x4.splat(0);
       let evenPositiveHigh = i32x4.splat(0);
@@ -138,16 +146,33 @@ export function qd8_f32_qb8w_gemm__simd128(
   const outputStride: usize = rows * F32_BYTES;
   const activationsStride: usize = numGroups * QD8_SPLIT_GROUP_BYTES;
   const tileBytes: usize = numGroups * QB8W_RECORD_BYTES;
-  for (let row = 0; row < rows; row += TILE_ROWS) {
-    const numRows = min(TILE_ROWS, rows - row);
+  const numTiles = rows / TILE_ROWS;
+  const tilesPerStream = (numTiles + STREAMS - 1) / STREAMS;
+  memory.fill(output, 0, numTokens * outputStride);
+  for (let first = 0; first < tilesPerStream; first++) {
+    for (let group = 0; group < numGroups; group += RUN_GROUPS) {
+      const runGroups = min(RUN_GROUPS, numGroups - group);
+      for (let tile = first; tile < numTiles; tile += tilesPerStream) {
+        const records = weights + tile * tileBytes + group * QB8W_RECORD_BYTES;
+        let from = activations + group * QD8_SPLIT_GROUP_BYTES;
+        let to = output + tile * TILE_ROWS * F32_BYTES;
+        for (let token = 0; token < numTokens; token++) {
+          Tile.multiply(to, TILE_ROWS, from, records, runGroups);
+          from += activationsStride;
+          to += outputStride;
+        }
+      }
+    }
+  }
+  const rowsLeft = rows - numTiles * TILE_ROWS;
+  if (rowsLeft > 0) {
     let from = activations;
-    let to = output + row * F32_BYTES;
+    let to = output + numTiles * TILE_ROWS * F32_BYTES;
     for (let token = 0; token < numTokens; token++) {
-      Tile.multiply(to, numRows, from, weights, numGroups);
+      Tile.multiply(to, rowsLeft, from, weights + numTiles * tileBytes, numGroups);
       from += activationsStride;
       to += outputStride;
     }
-    weights += tileBytes;
   }
 }
 

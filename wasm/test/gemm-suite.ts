@@ -21,7 +21,7 @@ import { Random } from './random.ts';
 const NUM_TOKENS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 13];
 /** The most tokens for which qb4w weights are decoded tile by tile of tokens, and more, with every number left over. */
 const QB4W_NUM_TOKENS = [...NUM_TOKENS, 15, 16, 17, 18, 19];
-const QB4W_ROWS = [8, 16, 24, 64];
+const QB4W_ROWS = [8, 16, 24, 40, 64];
 const QB8W_ROWS = [1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 41];
 const COLS = [32, 64, 96, 160, 576, 1536];
 const SEED = 7919;
