@@ -41,7 +41,7 @@ export async function* streamChat({ apiKey, body, signal }) {
     signal,
   });
   if (!response.ok || response.body === null) {
-    throw new Error(await errorMessage(response));
+    throw await errorOf(response);
   }
   for await (const data of eventData(response.body)) {
     if (data === '[DONE]') {
@@ -62,11 +62,24 @@ export async function* streamChat({ apiKey, body, signal }) {
   throw new Error('The answer broke off. Send the message again.');
 }
 
+/** What the server says when it refuses: in its own words, with the field that it means. */
+export class ApiError extends Error {
+  name = 'ApiError';
+
+  /** @param {string} message @param {{ param: string | null, code: string | null }} details */
+  constructor(message, { param, code }) {
+    super(message);
+    this.param = param;
+    this.code = code;
+  }
+}
+
 /**
  * @param {Response} response
- * @returns {Promise<string>}
+ * @returns {Promise<ApiError>}
  */
-export async function errorMessage(response) {
-  const body = await response.json().catch(() => null);
-  return body?.error?.message ?? `The server answered with status ${response.status}.`;
+export async function errorOf(response) {
+  const error = (await response.json().catch(() => null))?.error;
+  const message = error?.message ?? `The server answered with status ${response.status}. Try again in a moment.`;
+  return new ApiError(message, { param: error?.param ?? null, code: error?.code ?? null });
 }

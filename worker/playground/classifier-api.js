@@ -2,7 +2,7 @@
  * Calls of the classification API.
  * @module
  */
-import { errorMessage, eventData } from './chat-stream.js';
+import { errorOf, eventData } from './chat-stream.js';
 
 /** @typedef {{ apiKey: string, method?: string, contentType?: string, body?: BodyInit, signal?: AbortSignal }} Call */
 
@@ -19,7 +19,7 @@ async function request(path, { apiKey, method = 'GET', contentType, body, signal
   };
   const response = await fetch(path, { method, headers, body, signal });
   if (!response.ok) {
-    throw new Error(await errorMessage(response));
+    throw await errorOf(response);
   }
   return response;
 }
@@ -27,6 +27,16 @@ async function request(path, { apiKey, method = 'GET', contentType, body, signal
 /** @returns {Promise<object>} the answer's JSON */
 export async function callApi(path, call) {
   return (await request(path, call)).json();
+}
+
+/**
+ * A file of the API, which a link alone cannot fetch: it needs the key.
+ * @returns {Promise<{ blob: Blob, name: string }>}
+ */
+export async function downloadFile(path, call) {
+  const response = await request(path, call);
+  const name = /filename="([^"]+)"/.exec(response.headers.get('content-disposition') ?? '')?.[1] ?? 'download';
+  return { blob: await response.blob(), name };
 }
 
 /**

@@ -1,21 +1,29 @@
 /**
- * The classifiers of the key: choose one, or delete it.
+ * The classifiers of the key, to choose from.
  * @module
  */
-import { callApi, classifierPath } from './classifier-api.js';
+import { callApi } from './classifier-api.js';
 import { make, number, percent, showFailure } from './dom.js';
 
 /**
  * @param {HTMLElement} place
- * @param {{ apiKey: () => string, chosen: () => string | null, onChoose: (id: string) => void, onDeleted: (id: string) => void }} page
+ * @param {{ apiKey: () => string, chosen: () => string | null, onChoose: (id: string) => void }} page
  */
 export function classifierList(place, page) {
   const list = place.querySelector('ul');
   const more = place.querySelector('#more');
+  const empty = place.querySelector('.empty');
   const failure = place.querySelector('[role="alert"]');
   let lastId = null;
 
   const load = async (after) => {
+    if (page.apiKey() === '') {
+      list.replaceChildren();
+      more.hidden = true;
+      empty.hidden = false;
+      empty.textContent = 'Give an API key to see them.';
+      return;
+    }
     const query = after === null ? '' : `?after=${encodeURIComponent(after)}`;
     const {
       data,
@@ -31,7 +39,8 @@ export function classifierList(place, page) {
     [...list.querySelectorAll('.choose')].find(({ dataset }) => dataset.id === focusedId)?.focus();
     lastId = last;
     more.hidden = !hasMore;
-    place.querySelector('.empty').hidden = list.childElementCount > 0;
+    empty.textContent = 'None yet.';
+    empty.hidden = list.childElementCount > 0;
     mark();
   };
 
@@ -45,18 +54,7 @@ export function classifierList(place, page) {
     );
     choose.dataset.id = id;
     choose.addEventListener('click', () => page.onChoose(id));
-    const remove = make('button', { type: 'button', ariaLabel: `Delete ${name}`, title: `Delete ${name}` }, '×');
-    remove.addEventListener('click', () => void showFailure(failure, () => removeClassifier(classifier)));
-    return make('li', {}, choose, remove);
-  };
-
-  const removeClassifier = async ({ id, name }) => {
-    if (!confirm(`Delete the classifier “${name}” and its examples?`)) {
-      return;
-    }
-    await callApi(classifierPath(id), { apiKey: page.apiKey(), method: 'DELETE' });
-    page.onDeleted(id);
-    await load(null);
+    return make('li', {}, choose);
   };
 
   const mark = () => {
@@ -70,7 +68,10 @@ export function classifierList(place, page) {
 }
 
 function about({ status, num_examples: numExamples, versions }) {
+  if (status !== 'ready') {
+    return `${number(numExamples)} examples, ${status}`;
+  }
   const accuracy = versions.at(-1)?.accuracy ?? null;
-  const found = status === 'ready' ? `accuracy ${percent(accuracy)}` : status;
-  return `${number(numExamples)} examples, ${found}`;
+  const found = accuracy === null ? 'not validated' : `accuracy ${percent(accuracy)}`;
+  return numExamples === 0 ? 'imported' : `${number(numExamples)} examples, ${found}`;
 }

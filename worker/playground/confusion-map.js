@@ -8,6 +8,7 @@ import { percent } from './dom.js';
 /** Labels of one map: with more, names cannot be read. */
 export const MAP_LABELS_MAX = 24;
 const NAME_CHARS_MAX = 16;
+const TAIL_CHARS = 7;
 const NAMES_WIDTH = 112;
 const MAP_SIDE = 240;
 /** Cells of a map with few labels would be larger than what they say. */
@@ -51,7 +52,7 @@ export function confusionMap(report) {
   const { labels, shares } = confusionShares(report);
   const cell = Math.min(CELL_MAX, MAP_SIDE / labels.length);
   const side = cell * labels.length;
-  const top = NAMES_WIDTH * 0.75;
+  const top = NAMES_WIDTH * 0.9;
   const cells = shares.flatMap((row, actual) =>
     row.map((share, predicted) => {
       const place = { x: NAMES_WIDTH + predicted * cell, y: top + actual * cell, width: cell - 1, height: cell - 1 };
@@ -84,7 +85,11 @@ export function confusionMap(report) {
   );
 }
 
-const short = (label) => (label.length <= NAME_CHARS_MAX ? label : `${label.slice(0, NAME_CHARS_MAX - 1)}…`);
+/** Long names are cut in the middle: those that belong together begin alike. */
+const short = (label) =>
+  label.length <= NAME_CHARS_MAX
+    ? label
+    : `${label.slice(0, NAME_CHARS_MAX - TAIL_CHARS - 1)}…${label.slice(-TAIL_CHARS)}`;
 
 function worst({ confusions }) {
   const [first] = confusions;

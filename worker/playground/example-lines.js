@@ -54,3 +54,18 @@ export function tabToJsonLines(text, isMultiLabel) {
     })
     .join('\n');
 }
+
+/**
+ * Where a line stands in a text, as a selection has it.
+ * @param {string} text
+ * @param {number} line from 1
+ * @returns {{ start: number, end: number } | null} null when there is no such line
+ */
+export function lineRange(text, line) {
+  const lines = text.split('\n');
+  if (line < 1 || line > lines.length) {
+    return null;
+  }
+  const start = lines.slice(0, line - 1).reduce((sum, { length }) => sum + length + 1, 0);
+  return { start, end: start + lines[line - 1].length };
+}

@@ -3,7 +3,8 @@
  * @module
  */
 import { initialApiKey } from './api-key.js';
-import { errorMessage, streamChat } from './chat-stream.js';
+import { errorOf, streamChat } from './chat-stream.js';
+import { curlBox } from './curl-box.js';
 
 /** Distance from the end, in pixels, within which the log follows the answer. */
 const FOLLOW_DISTANCE_PX = 40;
@@ -17,6 +18,7 @@ const stop = element('stop');
 const status = element('status');
 const key = element('key');
 const model = element('model');
+const showCurl = curlBox(document.querySelector('.terminal'));
 
 /** Finished turns, as the API takes them. */
 let turns = [];
@@ -119,6 +121,7 @@ async function submit() {
     conversation.push({ role: 'assistant', content });
   }
   running = null;
+  showCommand();
   send.disabled = false;
   stop.disabled = true;
   prompt.focus();
@@ -128,12 +131,12 @@ async function loadModels() {
   try {
     const response = await fetch('/v1/models', { headers: { authorization: `Bearer ${key.value}` } });
     if (!response.ok) {
-      throw new Error(await errorMessage(response));
+      throw await errorOf(response);
     }
     const { data } = await response.json();
     model.replaceChildren(...data.map(modelOption));
     status.textContent = '';
-    showCurl();
+    showCommand();
   } catch (error) {
     status.textContent = key.value === '' ? 'Give an API key to start.' : error.message;
   }
@@ -147,11 +150,17 @@ function modelOption({ id, tier, available, context_length: contextLength }) {
   return option;
 }
 
-function showCurl() {
-  const body = JSON.stringify({ model: model.value, messages: [{ role: 'user', content: 'Hello' }] });
-  element('curl').textContent =
-    `curl ${location.origin}/v1/chat/completions -H 'Authorization: Bearer …' ` +
-    `-H 'Content-Type: application/json' -d '${body}'`;
+/** The request that Send would make now. */
+function showCommand() {
+  const { temperature, ...body } = requestBody();
+  const text = prompt.value.trim();
+  const messages = [
+    ...body.messages,
+    ...(text === '' && turns.length > 0 ? [] : [{ role: 'user', content: text || 'Hello' }]),
+  ];
+  const sent = { ...body, messages, ...(Number.isNaN(temperature) ? {} : { temperature }), stream: true };
+  const url = `${location.origin}/v1/chat/completions`;
+  showCurl({ url, contentType: 'application/json', body: JSON.stringify(sent), file: 'request.json' });
 }
 
 form.addEventListener('submit', (event) => {
@@ -167,12 +176,15 @@ prompt.addEventListener('keydown', (event) => {
 });
 stop.addEventListener('click', () => running?.abort());
 key.addEventListener('change', () => void loadModels());
-model.addEventListener('change', showCurl);
+for (const field of [element('settings'), form]) {
+  field.addEventListener('input', showCommand);
+}
 element('new-chat').addEventListener('click', () => {
   running?.abort();
   turns = [];
   log.replaceChildren();
   status.textContent = '';
+  showCommand();
   prompt.focus();
 });
 

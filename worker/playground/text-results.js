@@ -42,8 +42,11 @@ export function textResults(texts, { results }) {
 function scoreRow({ label, score }) {
   const bar = make('span', { className: 'bar' });
   bar.style.setProperty('--share', score.toFixed(4));
-  return make('div', {}, make('dt', {}, label), make('dd', {}, bar, percent(score)));
+  return make('div', {}, make('dt', {}, ...breakable(label)), make('dd', {}, bar, percent(score)));
 }
+
+/** Names are often written as identifiers: they may be broken behind an underscore. */
+const breakable = (name) => name.split(/(?<=_)/).flatMap((part) => [part, make('wbr')]);
 
 function weightedWords(explanation) {
   const words = explanation.flatMap(({ word, weight }) => {

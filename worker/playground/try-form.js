@@ -25,7 +25,7 @@ function labelOf(line) {
 
 /**
  * @param {HTMLFormElement} form
- * @param {{ apiKey: () => string, chosen: () => string | null }} page
+ * @param {{ apiKey: () => string, chosen: () => { id: string | null, version: number | null } }} page
  */
 export function tryForm(form, { apiKey, chosen }) {
   const { texts, labels, below, explain, ask } = form.elements;
@@ -38,6 +38,11 @@ export function tryForm(form, { apiKey, chosen }) {
 
   const isByLabels = () => form.elements.by.value === 'labels';
 
+  const classifierChosen = () => {
+    const { id, version } = chosen();
+    return { classifier: id ?? '', ...(version === null ? {} : { version }) };
+  };
+
   const requestBody = () => {
     const abstain = {
       ...(below.valueAsNumber > 0 ? { below: below.valueAsNumber } : {}),
@@ -45,7 +50,7 @@ export function tryForm(form, { apiKey, chosen }) {
     };
     return {
       input: linesOf(texts),
-      ...(isByLabels() ? { labels: linesOf(labels).map(labelOf) } : { classifier: chosen() ?? '' }),
+      ...(isByLabels() ? { labels: linesOf(labels).map(labelOf) } : classifierChosen()),
       top_k: TOP_K,
       ...(Object.keys(abstain).length === 0 ? {} : { abstain }),
       ...(explain.checked && !isByLabels() ? { explain: true } : {}),
@@ -90,9 +95,11 @@ export function tryForm(form, { apiKey, chosen }) {
     failure.textContent = '';
   };
 
+  const fieldOf = ({ param }) => (param?.startsWith('labels') ? labels : param?.startsWith('input') ? texts : null);
+
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    void showFailure(failure, classify);
+    void showFailure(failure, classify, fieldOf);
   });
   form.addEventListener('input', show);
   // Whether a label is given is the server's to say: what is shown is asked again.
@@ -114,10 +121,13 @@ export function tryForm(form, { apiKey, chosen }) {
   // Like the button that trains: not before a click is heard.
   ask.disabled = false;
   return {
-    /** Another classifier was chosen, or none is any more. */
+    /** Another classifier or version was chosen, or none is any more. */
     update() {
       const [classifier, byLabels] = form.elements.by;
-      classifier.disabled = chosen() === null;
+      const { id, version } = chosen();
+      classifier.disabled = id === null;
+      classifier.nextElementSibling.textContent =
+        version === null ? 'by the chosen classifier' : `by version ${version} of the chosen classifier`;
       (classifier.disabled ? byLabels : classifier).checked = true;
       clear();
       show();

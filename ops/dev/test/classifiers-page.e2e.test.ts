@@ -42,7 +42,6 @@ describe.skipIf(browserPath === null)('the page of classifiers (needs Chromium: 
     page.on('pageerror', (error) => problems.push(error.message));
     // What the content security policy stops is only said there.
     page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
-    page.on('dialog', (dialog) => void dialog.accept());
     view = page.locator('#view');
     tried = page.locator('#try');
     await page.goto(platform.url);
@@ -56,7 +55,7 @@ describe.skipIf(browserPath === null)('the page of classifiers (needs Chromium: 
   });
 
   const train = async (lines: readonly string[]) => {
-    await page.locator('#examples').fill(lines.join('\n'));
+    await page.locator('#train [name="examples"]').fill(lines.join('\n'));
     await page.getByRole('button', { name: 'Train', exact: true }).click();
   };
 
@@ -113,6 +112,109 @@ describe.skipIf(browserPath === null)('the page of classifiers (needs Chromium: 
     expect(command).toMatch(/"classifier":"clf_\w+".*"abstain":\{"below":1\},"explain":true/);
   });
 
+  it('adds examples, and shows the line that is wrong', async () => {
+    await view.getByText('Add examples').click();
+    const examples = view.locator('[name="examples"]');
+    await examples.fill('text,label\n"good day zzz",greeting\n,greeting\n');
+    await view.getByRole('button', { name: 'Add only' }).click();
+    await view.locator('#add [role="alert"]').filter({ hasText: 'line 3: the text is empty' }).waitFor();
+    expect(await examples.getAttribute('aria-invalid')).toBe('true');
+    expect(await page.evaluate(() => getSelection()?.toString())).toBe(',greeting');
+    expect(problems).toEqual([expect.stringContaining('400')]);
+    problems.length = 0;
+    await examples.fill(SUBJECTS.map((subject) => `good day to ${subject} kkk\tgreeting`).join('\n'));
+    expect(await examples.getAttribute('aria-invalid')).toBeNull();
+    await view.getByRole('button', { name: 'Add only' }).click();
+    await view.getByText('6 examples added.').waitFor();
+    await view.getByText('6 examples are newer than the latest version').waitFor();
+    expect(await examples.inputValue()).toBe('');
+  });
+
+  it('trains again, with the progress in sight, and has both versions side by side', async () => {
+    await view.getByRole('button', { name: 'Train again' }).click();
+    await view.getByText('2, the latest').waitFor();
+    await view.getByText('Version 2, measured').waitFor();
+    const rows = view.locator('.versions tbody tr');
+    expect(await rows.allInnerTexts()).toEqual([
+      expect.stringMatching(/2, the latest\s+\d+\.\d %\s+26\s+4\s/),
+      expect.stringMatching(/1\s+\d+\.\d %\s+20\s+3\s/),
+    ]);
+    expect(await view.locator('progress').isVisible()).toBe(false);
+    expect(await view.locator('.pending').innerText()).toBe('');
+  });
+
+  it('tries and reports the version that is chosen, by keyboard, and keeps it in the address', async () => {
+    const hello = 'good day to the boat kkk';
+    await page.getByLabel('none when out of scope').uncheck();
+    await tried.locator('[name="below"]').fill('0');
+    await page.getByLabel('explain by words').uncheck();
+    const verdict = async () => {
+      await classify(hello);
+      const result = tried.locator('.result').filter({ hasText: hello });
+      await result.waitFor();
+      return result.locator('.verdict').innerText();
+    };
+    expect(await verdict()).toBe('greeting');
+    await view.getByLabel('2, the latest').focus();
+    await page.keyboard.press('ArrowDown');
+    await view.getByText('Version 1, measured').waitFor();
+    expect(await page.evaluate(() => (document.activeElement as HTMLInputElement).value)).toBe('1');
+    await tried.getByText('by version 1 of the chosen classifier').waitFor();
+    expect(await verdict()).not.toBe('greeting');
+    await page.reload();
+    await view.getByText('Version 1, measured').waitFor();
+    expect(await view.locator('[value="1"]').isChecked()).toBe(true);
+    await view.locator('[value="2"]').check();
+    await view.getByText('Version 2, measured').waitFor();
+    expect(problems).toEqual([]);
+  });
+
+  it('exports a version, and imports it as another classifier', async () => {
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      view.getByRole('button', { name: 'Export' }).click(),
+    ]);
+    expect(download.suggestedFilename()).toMatch(/^clf_\w+-v2\.safetensors$/);
+    const file = path.join(folder, 'exported.safetensors');
+    await download.saveAs(file);
+    await page.getByRole('button', { name: 'New classifier' }).click();
+    await page.getByText('Import a classifier').click();
+    const form = page.locator('#import');
+    await writeFile(path.join(folder, 'none.safetensors'), 'not a classifier');
+    await form.locator('[name="file"]').setInputFiles(path.join(folder, 'none.safetensors'));
+    await form.getByRole('button', { name: 'Import' }).click();
+    await form.locator('[role="alert"]').filter({ hasText: 'The file is not a classifier' }).waitFor();
+    expect(problems).toEqual([expect.stringContaining('400')]);
+    problems.length = 0;
+    await form.locator('[name="name"]').fill('twin');
+    await form.locator('[name="file"]').setInputFiles(file);
+    await form.getByRole('button', { name: 'Import' }).click();
+    await view.getByText('Version 1 was imported').waitFor();
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('view-heading');
+    expect(await page.locator('#view-heading').innerText()).toBe('twin');
+    await classify('where is the boat www');
+    await tried.getByText('where', { exact: true }).first().waitFor();
+  });
+
+  it('deletes only when that is confirmed, and gives the focus back', async () => {
+    const remove = view.getByRole('button', { name: 'Delete …' });
+    const dialog = page.getByRole('dialog', { name: 'Delete this classifier?' });
+    await remove.click();
+    await dialog.getByText('Delete “twin”').waitFor();
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Keep it');
+    await page.keyboard.press('Escape');
+    expect(await dialog.isVisible()).toBe(false);
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Delete …');
+    expect(await page.locator('#list .choose').count()).toBe(2);
+    await remove.click();
+    await dialog.getByRole('button', { name: 'Delete', exact: true }).click();
+    await page.locator('#list .choose').nth(1).waitFor({ state: 'detached' });
+    expect(await view.isVisible()).toBe(false);
+    expect(problems).toEqual([]);
+    await page.locator('#list .choose').click();
+    await view.getByText('Version 2, measured').waitFor();
+  });
+
   it('judges by labels alone, and shows what the API says about too few of them', async () => {
     await tried.getByLabel('by labels alone').check();
     await tried.locator('[name="below"]').fill('0');
@@ -132,28 +234,29 @@ describe.skipIf(browserPath === null)('the page of classifiers (needs Chromium: 
     const editable = 'text,label\n'.padEnd(256 * 1024, 'x');
     const file = path.join(folder, 'large.csv');
     await writeFile(file, editable);
-    await page.locator('#file').setInputFiles(file);
+    await page.locator('#train [name="file"]').setInputFiles(file);
     await page.getByText('Read as CSV.').waitFor();
-    expect((await page.locator('#examples').inputValue()).length).toBe(editable.length);
+    expect((await page.locator('#train [name="examples"]').inputValue()).length).toBe(editable.length);
     await writeFile(file, `${editable}x`);
-    await page.locator('#file').setInputFiles(file);
+    await page.locator('#train [name="file"]').setInputFiles(file);
     await page.getByText('Read as large.csv, CSV.').waitFor();
-    expect(await page.locator('#examples').isDisabled()).toBe(true);
+    expect(await page.locator('#train [name="examples"]').isDisabled()).toBe(true);
     expect(await page.locator('#train code').textContent()).toContain('@examples.csv');
     await page.getByRole('button', { name: 'Remove the file' }).click();
-    expect(await page.locator('#examples').isDisabled()).toBe(false);
+    expect(await page.locator('#train [name="examples"]').isDisabled()).toBe(false);
   });
 
-  it('takes a file, deletes classifiers, and explains a wrong key', async () => {
-    await page.getByRole('button', { name: 'Delete support' }).click();
-    await page.getByText('None yet.').waitFor();
-    expect(await view.isVisible()).toBe(false);
+  it('takes a file, fills in an example, and explains a wrong key', async () => {
     const file = path.join(folder, 'shop.csv');
     await writeFile(file, 'text,label\n"hello, you",greeting\nbye,parting\n');
     await page.locator('#name').fill('');
-    await page.locator('#file').setInputFiles(file);
+    await page.locator('#train [name="file"]').setInputFiles(file);
     await page.getByText('Read as CSV.').waitFor();
     expect(await page.locator('#name').inputValue()).toBe('shop');
+    await page.getByRole('button', { name: 'Fill in an example' }).click();
+    expect(await page.locator('#train [name="examples"]').inputValue()).toMatch(
+      /^text,label\n"I want my money back",refund\n/,
+    );
     expect(problems).toEqual([]);
     await page.locator('#key').fill('sk-wrong');
     await page.getByRole('button', { name: 'Train', exact: true }).click();
@@ -161,5 +264,14 @@ describe.skipIf(browserPath === null)('the page of classifiers (needs Chromium: 
       .locator('#train [role="alert"]')
       .filter({ hasText: /API key/i })
       .waitFor();
+  });
+
+  it.each(['light', 'dark'] as const)('fits on a narrow screen, %s', async (colorScheme) => {
+    const narrow = await browser.newPage({ colorScheme, viewport: { width: 360, height: 700 } });
+    await narrow.goto(`${platform.url}/classifiers`);
+    await narrow.locator('#list .choose').click();
+    await narrow.locator('.figures').waitFor();
+    expect(await narrow.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+    await narrow.close();
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatOf, tabToJsonLines } from '../example-lines.js';
+import { formatOf, lineRange, tabToJsonLines } from '../example-lines.js';
 
 describe('formatOf', () => {
   it.each([
@@ -24,5 +24,17 @@ describe('tabToJsonLines', () => {
 
   it('names a line without a Tab', () => {
     expect(() => tabToJsonLines('a\tone\nb two', false)).toThrow('Line 2 has no Tab');
+  });
+});
+
+describe('lineRange', () => {
+  it('is where the line stands, without its end', () => {
+    const text = 'one\n\nthree\n';
+    const lineOf = (line: number): string | null => {
+      const range = lineRange(text, line);
+      return range === null ? null : text.slice(range.start, range.end);
+    };
+    expect([1, 2, 3, 4].map(lineOf)).toEqual(['one', '', 'three', '']);
+    expect([0, 5].map(lineOf)).toEqual([null, null]);
   });
 });
