@@ -14,7 +14,7 @@ import { DEFAULT_RESUME_LIMITS, GenerationError, Recovery, type Failure, type Re
 import type { Replica, ReplicaSet, ReplicaWork } from './replica-set.ts';
 import { SilenceWatch } from './silence-watch.ts';
 
-export type ContentEvent = Exclude<GenerateEvent, { type: 'error' | 'accepted' }>;
+export type ContentEvent = Exclude<GenerateEvent, { type: 'error' | 'accepted' | 'alive' }>;
 
 export interface GenerateOptions {
   /** Steers requests with the same key to the same replica; without one the beginning of the prompt does. */
@@ -90,7 +90,7 @@ interface Attempt {
 /** Runs the generation once, from where `progress` stands. @returns null when it finished. @throws AbortedError */
 async function* attempt(options: Attempt): AsyncGenerator<ContentEvent, Failure | null, undefined> {
   const { replica, clock, limits, signal } = options;
-  const silence = new SilenceWatch(clock, limits.acceptMsMax, signal);
+  const silence = new SilenceWatch({ clock, limits, clientSignal: signal });
   const work = replica.begin();
   let failure: Failure | null;
   try {
@@ -116,7 +116,7 @@ function throwIfAborted(signal: AbortSignal): void {
 }
 
 async function* attemptEvents(
-  { replica, limits, request, attemptIndex, progress }: Attempt,
+  { replica, request, attemptIndex, progress }: Attempt,
   silence: SilenceWatch,
   work: ReplicaWork,
 ): AsyncGenerator<ContentEvent, Failure | null, undefined> {
@@ -129,8 +129,13 @@ async function* attemptEvents(
   });
   const stream = await unlessAborted(call, silence.signal, (late) => void late.cancel().catch(() => {}));
   for await (const event of readEvents(stream, silence.signal)) {
-    silence.restart(limits.silenceMsMax);
+    if (event.type === 'alive') {
+      silence.allow(event.nextWithinMs);
+      continue;
+    }
+    silence.noteProgress();
     if (event.type === 'accepted') {
+      silence.allow(event.nextWithinMs);
       work.accepted(event.load);
       continue;
     }
@@ -143,10 +148,13 @@ async function* attemptEvents(
       progress.emittedTokens.push(event.tokenId);
     }
     progress.isPromptSent ||= event.type === 'prompt';
+    // How long the client takes says nothing about the head, which stops when nobody reads.
+    silence.pause();
     yield event;
     if (event.type === 'finish') {
       return null;
     }
+    silence.noteProgress();
   }
   return ringFailed(silence.isExpired ? silence.description : 'the stream ended early');
 }

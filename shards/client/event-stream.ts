@@ -120,7 +120,9 @@ function parseEvent(line: string): GenerateEvent {
 function isEvent(value: Readonly<Record<string, unknown>>): boolean {
   switch (value['type']) {
     case 'accepted':
-      return isRecord(value['load']) && isCount(value['load']['numRunning']) && isCount(value['load']['numWaiting']);
+      return isLoad(value['load']) && isCount(value['nextWithinMs']);
+    case 'alive':
+      return isCount(value['nextWithinMs']);
     case 'prompt':
       return Array.isArray(value['logprobs']);
     case 'token':
@@ -133,6 +135,9 @@ function isEvent(value: Readonly<Record<string, unknown>>): boolean {
       return false;
   }
 }
+
+const isLoad = (value: unknown): boolean =>
+  isRecord(value) && isCount(value['numRunning']) && isCount(value['numWaiting']);
 
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
 

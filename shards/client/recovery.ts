@@ -12,18 +12,24 @@ export interface ResumeLimits {
   readonly failuresTotalMax: number;
   /** Pause after the first round; doubled after each further one in a row. */
   readonly firstDelayMs: number;
-  /** Longest wait until a replica takes a request, before it computes anything: a cold start takes some seconds. */
+  /**
+   * Longest wait until a replica takes a request, before it computes anything: a cold start takes some seconds. From then
+   * on the head says how long it may be silent.
+   */
   readonly acceptMsMax: number;
-  /** Longest silence of a stream. A prompt of 8192 tokens prefills in well under a minute, alone or behind others. */
-  readonly silenceMsMax: number;
+  /**
+   * Longest time without progress of a head that says that it is alive. A prompt of 8192 tokens prefills in well under a
+   * minute, alone or behind others.
+   */
+  readonly progressMsMax: number;
 }
 
 export const DEFAULT_RESUME_LIMITS: ResumeLimits = {
   roundsInRowMax: 6,
   failuresTotalMax: 16,
   firstDelayMs: 100,
-  acceptMsMax: 20_000,
-  silenceMsMax: 120_000,
+  acceptMsMax: 10_000,
+  progressMsMax: 120_000,
 };
 
 /** A generation ended without a finish. `code` is the engine's, also for failures that only the gateway saw. */

@@ -197,9 +197,8 @@ export class HeadEngine implements HeadClient, PrefixClient, DrainClient {
     if (added !== 'added') {
       return err(this.#queueFull(added));
     }
-    this.#listeners.add(sequence, sink);
     const { numRunning, numWaiting } = this.#scheduler;
-    sink.write({ type: 'accepted', load: { numRunning, numWaiting } });
+    this.#listeners.accept(sequence, sink, { numRunning, numWaiting });
     if (request.numPromptLogprobs !== null) {
       this.#answers.sendPromptLogprobs(sequence);
     }

@@ -1,6 +1,10 @@
-/** Who listens to each sequence. A listener that does not keep up pauses its sequence, one that stalls is given up. */
+/**
+ * Who listens to each sequence. A listener that does not keep up pauses its sequence, one that stalls is given up; one
+ * that has nothing to hear gets signs of life.
+ */
 import type { Clock, Timer } from '../platform/clock.ts';
-import type { GenerateEvent } from './protocol.ts';
+import type { EngineLoad, GenerateEvent } from './protocol.ts';
+import { Pulse } from './pulse.ts';
 import type { Sequence } from './sequence.ts';
 
 /** Where the events of one sequence go. */
@@ -14,6 +18,8 @@ export interface EventSink {
 interface Listener {
   readonly sink: EventSink;
   stallTimer: Timer | null;
+  /** Whether it has heard something since the last pulse. */
+  hasHeard: boolean;
 }
 
 export interface ListenersOptions {
@@ -27,13 +33,18 @@ export interface ListenersOptions {
 export class Listeners {
   readonly #options: ListenersOptions;
   readonly #listeners = new Map<Sequence, Listener>();
+  readonly #pulse: Pulse;
 
   constructor(options: ListenersOptions) {
     this.#options = options;
+    this.#pulse = new Pulse(options.clock, () => this.#beat());
   }
 
-  add(sequence: Sequence, sink: EventSink): void {
-    this.#listeners.set(sequence, { sink, stallTimer: null });
+  /** Tells a new listener that its sequence was taken. */
+  accept(sequence: Sequence, sink: EventSink, load: EngineLoad): void {
+    this.#listeners.set(sequence, { sink, stallTimer: null, hasHeard: true });
+    sink.write({ type: 'accepted', load, nextWithinMs: this.#pulse.nextWithinMs });
+    this.#pulse.start();
   }
 
   /** Does nothing for a sequence that nobody listens to. */
@@ -42,6 +53,7 @@ export class Listeners {
     if (listener === undefined) {
       return;
     }
+    listener.hasHeard = true;
     listener.sink.write(event);
     if (listener.sink.isFull && !sequence.isPaused) {
       sequence.isPaused = true;
@@ -72,5 +84,17 @@ export class Listeners {
   forget(sequence: Sequence): void {
     this.#listeners.get(sequence)?.stallTimer?.cancel();
     this.#listeners.delete(sequence);
+  }
+  /** @returns whether anybody listens. */
+  #beat(): boolean {
+    const { nextWithinMs } = this.#pulse;
+    for (const listener of this.#listeners.values()) {
+      // Whoever has not taken what there is finds it when it reads on.
+      if (!listener.hasHeard && !listener.sink.isFull) {
+        listener.sink.write({ type: 'alive', nextWithinMs });
+      }
+      listener.hasHeard = false;
+    }
+    return this.#listeners.size > 0;
   }
 }

@@ -70,7 +70,12 @@ export interface EngineLoad {
 
 export type GenerateEvent =
   /** First of every stream that is not refused, before anything is computed; `load` includes this request. */
-  | { readonly type: 'accepted'; readonly load: EngineLoad }
+  | { readonly type: 'accepted'; readonly load: EngineLoad; readonly nextWithinMs: number }
+  /**
+   * In the place of other events while there are none. A head that is heard of neither by these nor by others within
+   * `nextWithinMs` of the last time it said that is gone.
+   */
+  | { readonly type: 'alive'; readonly nextWithinMs: number }
   | { readonly type: 'prompt'; readonly logprobs: readonly TokenLogprob[] }
   | { readonly type: 'token'; readonly tokenId: number; readonly logprob: TokenLogprob | null }
   | {

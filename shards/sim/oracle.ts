@@ -50,7 +50,9 @@ export class Oracle {
     const request = await makeRequest();
     const local = await createLocalEngine({ ...this.#options, limits: { draftStepTokensMax: 1 } });
     const stream = await local.engine.generate({ ...request, requestId: 'oracle', cacheSalt: '', emittedTokens: [] });
-    const events = parseEvents(await new Response(stream).text()).filter(({ type }) => type !== 'accepted');
+    const events = parseEvents(await new Response(stream).text()).filter(
+      ({ type }) => type !== 'accepted' && type !== 'alive',
+    );
     local.ring.close('the oracle has spoken');
     return { request, events, tokens: events.flatMap((event) => (event.type === 'token' ? [event.tokenId] : [])) };
   }

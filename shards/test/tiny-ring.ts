@@ -56,13 +56,13 @@ export function answerOf(events: readonly GenerateEvent[]): GenerateEvent[] {
   return events.map((event) => (event.type === 'finish' ? { ...event, cachedTokens: 0 } : event));
 }
 
-/** Without the first event of a stream, whose load says nothing about the generation. */
+/** Without what says something about the head, and nothing about the generation. */
 export function parseEvents(text: string): GenerateEvent[] {
   return text
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as GenerateEvent)
-    .filter(({ type }) => type !== 'accepted');
+    .filter(({ type }) => type !== 'accepted' && type !== 'alive');
 }
 
 export function tokensOf(events: readonly GenerateEvent[]): number[] {

@@ -1,15 +1,31 @@
 /** How a generation goes on over replicas that fail, refuse or drain: scripted heads and a clock that is wound by hand. */
 import { describe, expect, it } from 'vitest';
 import { ManualClock, settled } from '../../../ops/testing/manual-clock.ts';
-import { errorEvent, finishEvent, ScriptedHead, tokenEvent, type Script } from '../../../ops/testing/scripted-head.ts';
+import {
+  errorEvent,
+  finishEvent,
+  ScriptedHead,
+  tokenEvent,
+  type Script,
+  type ScriptStep,
+} from '../../../ops/testing/scripted-head.ts';
 import { requestOf } from '../../test/tiny-ring.ts';
 import type { EngineErrorCode, GenerateEvent, GenerateRequest } from '../../engine/protocol.ts';
+import { sleep } from '../../platform/clock.ts';
 import { AbortedError } from '../abort.ts';
 import { createEngineClient, type GenerateOptions } from '../engine-client.ts';
 import { DEFAULT_RESUME_LIMITS, GenerationError } from '../recovery.ts';
 import { ReplicaSet } from '../replica-set.ts';
+import { SECOND_LOOK_MS } from '../silence-watch.ts';
 
-const accepted: GenerateEvent = { type: 'accepted', load: { numRunning: 1, numWaiting: 0 } };
+/** The head is silent for so long at most. */
+const WITHIN_MS = 3_000;
+const accepted: GenerateEvent = {
+  type: 'accepted',
+  load: { numRunning: 1, numWaiting: 0 },
+  nextWithinMs: WITHIN_MS,
+};
+const alive: GenerateEvent = { type: 'alive', nextWithinMs: WITHIN_MS };
 const tokens = (...ids: number[]): GenerateEvent[] => ids.map(tokenEvent);
 const dies: Script = [{ type: 'break' }];
 
@@ -55,7 +71,19 @@ function setUp(scripts: readonly (readonly Script[])[]) {
     }
     return running;
   };
-  return { clock, heads, set, failures, ids, aborting, run, finish };
+  return { clock, heads, set, client, failures, ids, aborting, run, finish };
+}
+
+/** Two replicas, the first of which takes `paceMs` before each step of its script but the first. The request is sent. */
+function setUpPaced(steps: readonly ScriptStep[], paceMs: number) {
+  const gates = steps.slice(1).map(() => Promise.withResolvers<void>());
+  const paced = steps.flatMap((step, i): ScriptStep[] => {
+    const gate = gates[i - 1];
+    return gate === undefined ? [step] : [{ type: 'wait', promise: gate.promise }, step];
+  });
+  const parts = setUp([[paced], [[accepted, finishEvent]]]);
+  gates.forEach(({ resolve }, i) => void parts.clock.startTimer((i + 1) * paceMs, resolve));
+  return { ...parts, running: parts.run(requestOf(), { promptCacheKey: KEY }) };
 }
 
 /** A prompt cache key that prefers the first of `numReplicas`. */
@@ -103,7 +131,7 @@ describe('a replica that dies', () => {
     for (const script of ['never', [{ type: 'hang' }]] as const) {
       const { clock, heads, run } = setUp([[script], [[accepted, finishEvent]]]);
       const running = run(requestOf(), { promptCacheKey: KEY });
-      await clock.wind(DEFAULT_RESUME_LIMITS.acceptMsMax - 1);
+      await clock.wind(DEFAULT_RESUME_LIMITS.acceptMsMax + SECOND_LOOK_MS - 1);
       expect(numRequests(heads)).toEqual([1, 0]);
       await clock.wind(1);
       expect(await running).toBeNull();
@@ -111,14 +139,64 @@ describe('a replica that dies', () => {
     }
   });
 
-  it('accepts and then says nothing: it has longer, since prompts take their time', async () => {
-    const { clock, heads, run } = setUp([[[accepted, { type: 'hang' }]], [[accepted, finishEvent]]]);
+  it('accepts and then says nothing for longer than it may: another one goes on', async () => {
+    const { clock, heads, failures, run } = setUp([[[accepted, { type: 'hang' }]], [[accepted, finishEvent]]]);
     const running = run(requestOf(), { promptCacheKey: KEY });
-    await clock.wind(DEFAULT_RESUME_LIMITS.silenceMsMax - 1);
+    await clock.wind(WITHIN_MS + SECOND_LOOK_MS - 1);
     expect(numRequests(heads)).toEqual([1, 0]);
     await clock.wind(1);
     expect(await running).toBeNull();
     expect(heads[0]?.numCancelled).toBe(1);
+    expect(failures).toMatchObject([{ message: expect.stringContaining(`nothing came for ${WITHIN_MS} ms`) }]);
+  });
+
+  it('is believed in while it gives signs of life, and as long as it says', async () => {
+    const slower: GenerateEvent = { type: 'alive', nextWithinMs: 2 * WITHIN_MS };
+    const { clock, heads, running } = setUpPaced([accepted, alive, slower, { type: 'hang' }], WITHIN_MS);
+    await clock.wind(2 * WITHIN_MS + 2 * WITHIN_MS + SECOND_LOOK_MS - 1);
+    expect(numRequests(heads)).toEqual([1, 0]);
+    await clock.wind(1);
+    expect(await running).toBeNull();
+  });
+
+  it('is alive and gets no further: another one goes on in the end', async () => {
+    const { progressMsMax } = DEFAULT_RESUME_LIMITS;
+    const numSigns = progressMsMax / WITHIN_MS + 1;
+    const signs = Array.from({ length: numSigns }, (): GenerateEvent => alive);
+    const { clock, heads, failures, running } = setUpPaced([accepted, ...tokens(4), ...signs], WITHIN_MS);
+    // The token is the last progress.
+    await clock.wind(WITHIN_MS + progressMsMax + SECOND_LOOK_MS - 1);
+    expect(numRequests(heads)).toEqual([1, 0]);
+    await clock.wind(1);
+    expect(await running).toBeNull();
+    expect(failures).toMatchObject([{ message: expect.stringContaining(`no further for ${progressMsMax} ms`) }]);
+  });
+
+  it('is not what a client makes of it that reads slowly', async () => {
+    const { clock, heads, client } = setUp([[[accepted, ...tokens(4, 5), finishEvent]], [[finishEvent]]]);
+    const types: string[] = [];
+    const signal = new AbortController().signal;
+    const reading = (async () => {
+      for await (const { type } of client.generate(requestOf(), signal, { promptCacheKey: KEY })) {
+        types.push(type);
+        await sleep(clock, 2 * DEFAULT_RESUME_LIMITS.progressMsMax);
+      }
+    })();
+    await clock.wind(7 * DEFAULT_RESUME_LIMITS.progressMsMax);
+    await reading;
+    expect(types).toEqual(['token', 'token', 'finish']);
+    expect(numRequests(heads)).toEqual([1, 0]);
+  });
+
+  it('is looked at a second time, for what came while the gateway itself was busy', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const { clock, heads, run } = setUp([[[accepted, { type: 'wait', promise }, finishEvent]], [[finishEvent]]]);
+    const running = run(requestOf(), { promptCacheKey: KEY });
+    await clock.wind(WITHIN_MS);
+    resolve();
+    await clock.wind(SECOND_LOOK_MS);
+    expect(await running).toBeNull();
+    expect(numRequests(heads)).toEqual([1, 0]);
   });
 
   it('for good is not asked again, the others are', async () => {

@@ -25,7 +25,8 @@ async function collect(stream: ReadableStream<Uint8Array>, lineBytesMax?: number
 }
 
 const EVENTS: GenerateEvent[] = [
-  { type: 'accepted', load: { numRunning: 0, numWaiting: 1 } },
+  { type: 'accepted', load: { numRunning: 0, numWaiting: 1 }, nextWithinMs: 10_000 },
+  { type: 'alive', nextWithinMs: 12_000 },
   { type: 'prompt', logprobs: [] },
   { type: 'token', tokenId: 7, logprob: { tokenId: 7, logprob: -0.5, top: [[7, -0.5]] } },
   { type: 'error', code: 'internal', message: 'größer als 位', retryable: false },

@@ -35,7 +35,7 @@ export const REQUEST: GenerateRequest = {
   cacheSalt: '',
 };
 
-/** All events but the first, whose load says nothing about the generation. */
+/** All events but those that say something about the head, and nothing about the generation. */
 export async function generate(head: DurableObjectStub<TestShard>, request = REQUEST): Promise<GenerateEvent[]> {
   const stream = await head.generate(request);
   const text = await new Response(stream).text();
@@ -43,7 +43,7 @@ export async function generate(head: DurableObjectStub<TestShard>, request = REQ
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as GenerateEvent)
-    .filter(({ type }) => type !== 'accepted');
+    .filter(({ type }) => type !== 'accepted' && type !== 'alive');
 }
 
 export function tokensOf(events: readonly GenerateEvent[]): GenerateEvent[] {
