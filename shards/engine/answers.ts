@@ -16,6 +16,7 @@ export interface AnswersOptions {
   readonly waitEstimate: WaitEstimate;
   /** Longest sequence, prompt and output together, whose tokens are computed. */
   readonly sequenceTokensMax: number;
+  readonly stalledWaitingMax: number;
 }
 
 export class Answers {
@@ -62,6 +63,17 @@ export class Answers {
       if (isComplete || sequence.tokens.length > sequenceTokensMax) {
         this.#finish(sequence, 'length');
       }
+    }
+  }
+
+  /** Of the sequences that wait for their readers to read on, gives those up that are too many. */
+  giveUpStalled(): void {
+    const { scheduler, listeners, stalledWaitingMax } = this.#options;
+    const { stalled } = scheduler;
+    const numTooMany = Math.max(0, stalled.length - stalledWaitingMax);
+    for (const sequence of listeners.byStall(stalled).slice(0, numTooMany)) {
+      const message = `nobody reads the answer, and ${stalledWaitingMax} others wait for their readers already`;
+      this.fail(sequence, { type: 'error', code: 'internal', message, retryable: true });
     }
   }
 

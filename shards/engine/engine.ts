@@ -76,14 +76,15 @@ export class HeadEngine implements HeadClient, PrefixClient, DrainClient {
     const stepsInFlightMax = Math.min(limits.stepsInFlightMax, assignment.stepsInFlightMax);
     const sequencesRunningMax = Math.min(limits.sequencesRunningMax, assignment.numTokensMax);
     const draftStepTokensMax = Math.min(limits.draftStepTokensMax, assignment.numTokensMax);
-    const { sequencesWaitingMax, tenantWaitingMax, resumedWaitingMax, readerStallMs } = limits;
+    const { sequencesWaitingMax, tenantWaitingMax, resumedWaitingMax, readerStallMs, stalledWaitingMax } = limits;
     const waitingLimits = { sequencesWaitingMax, tenantWaitingMax, resumedWaitingMax };
     const { numTokensMax, numLogitRowsMax } = assignment;
     const bounds = { numTokensMax, sequencesRunningMax, ...waitingLimits, stepsInFlightMax, draftStepTokensMax };
     const scheduler = new Scheduler({ ...bounds, sequenceTokensMax }, pages);
     const listeners = new Listeners({ clock, readerStallMs, onStalled: (sequence) => this.#giveUpReader(sequence) });
     const waitEstimate = new WaitEstimate(clock);
-    const answers = new Answers({ scheduler, counters, listeners, waitEstimate, sequenceTokensMax });
+    const answerLimits = { sequenceTokensMax, stalledWaitingMax };
+    const answers = new Answers({ scheduler, counters, listeners, waitEstimate, ...answerLimits });
     const recovery = new Recovery({ ring, clock, limits, scheduler, pages, answers });
     const idleCloseMs = options.idleCloseMs ?? RING_TIMINGS.idleCloseMs;
     this.#scheduler = scheduler;

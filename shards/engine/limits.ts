@@ -29,6 +29,11 @@ export interface EngineLimits extends WaitingQueueLimits {
   readonly eventBytesMax: number;
   /** A reader that takes nothing for so long is gone, noticed or not, and its pages are wanted. */
   readonly readerStallMs: number;
+  /**
+   * Sequences that lost their pages while their readers stalled, and wait for them: as many as one replica runs. Each has
+   * its tokens and up to `eventBytesMax` of events.
+   */
+  readonly stalledWaitingMax: number;
   /** Rings that may break under one sequence before its client is told. */
   readonly ringFailuresMax: number;
   /**
@@ -53,6 +58,7 @@ export const ENGINE_LIMITS: EngineLimits = {
   pageRestoresStepMax: 32,
   eventBytesMax: 32 * 1024,
   readerStallMs: 60_000,
+  stalledWaitingMax: 32,
   ringFailuresMax: 3,
   versionSkewMsMax: 30_000,
   reopenDelayMs: 250,

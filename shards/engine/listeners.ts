@@ -18,6 +18,8 @@ export interface EventSink {
 interface Listener {
   readonly sink: EventSink;
   stallTimer: Timer | null;
+  /** When its reader stopped reading, if it has. */
+  stalledAtMs: number;
   /** Whether it has heard something since the last pulse. */
   hasHeard: boolean;
 }
@@ -42,7 +44,7 @@ export class Listeners {
 
   /** Tells a new listener that its sequence was taken. */
   accept(sequence: Sequence, sink: EventSink, load: EngineLoad): void {
-    this.#listeners.set(sequence, { sink, stallTimer: null, hasHeard: true });
+    this.#listeners.set(sequence, { sink, stallTimer: null, stalledAtMs: 0, hasHeard: true });
     sink.write({ type: 'accepted', load, nextWithinMs: this.#pulse.nextWithinMs });
     this.#pulse.start();
   }
@@ -58,8 +60,15 @@ export class Listeners {
     if (listener.sink.isFull && !sequence.isPaused) {
       sequence.isPaused = true;
       const { clock, readerStallMs, onStalled } = this.#options;
+      listener.stalledAtMs = clock.nowMs();
       listener.stallTimer = clock.startTimer(readerStallMs, () => onStalled(sequence));
     }
+  }
+
+  /** Those first whose readers have read nothing for longest. */
+  byStall(sequences: readonly Sequence[]): Sequence[] {
+    const sinceMs = (sequence: Sequence): number => this.#listeners.get(sequence)?.stalledAtMs ?? 0;
+    return sequences.toSorted((a, b) => sinceMs(a) - sinceMs(b));
   }
 
   /** There is room again. @returns whether the sequence was paused and may go on. */

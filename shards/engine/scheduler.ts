@@ -85,6 +85,11 @@ export class Scheduler {
     return [...this.#running, ...this.#waiting.sequences];
   }
 
+  /** Sequences that have no pages and are not to get any, since their readers do not read. */
+  get stalled(): readonly Sequence[] {
+    return this.#waiting.sequences.filter((sequence) => !isReading(sequence));
+  }
+
   /** Whether any sequence would take part in a step, or wait for one, if it could. */
   get hasRunnable(): boolean {
     return this.sequences.some(isReading);

@@ -118,6 +118,8 @@ export class StepLoop {
       answers.finishComplete();
       // Sending comes first: then the other stages work while the head takes the logits of what has come back.
       const sent = await this.#sendStep();
+      // It may have taken pages from sequences that nobody reads.
+      answers.giveUpStalled();
       const returned = sent === 'none' ? this.#inFlight.takeReturned() : null;
       if (returned !== null) {
         await this.#takeStep(returned);

@@ -6,7 +6,7 @@
  * always wait is bounded by the largest request.
  *
  * Sequences that have run before go ahead of new ones: one that was preempted, and one whose stream began elsewhere and
- * goes on here. Their clients are reading. Those that do not read are given up after `readerStallMs`, which bounds how many wait.
+ * goes on here. Their clients are reading; of those that do not, `stalledWaitingMax` wait, and none longer than `readerStallMs`.
  */
 import { assert } from '../../wasm/host/assert.ts';
 import type { GenerateRequest } from './protocol.ts';

@@ -52,7 +52,7 @@ export function checkPages(name: string, engine: HeadEngine): void {
  */
 export function checkBounds(name: string, engine: HeadEngine, limits: EngineLimits): void {
   const { sequences } = engine.inspect();
-  const { sequencesRunningMax, sequencesWaitingMax } = limits;
+  const { sequencesRunningMax, sequencesWaitingMax, stalledWaitingMax } = limits;
   const numRunning = sequences.filter(({ state }) => state === 'running').length;
   const isNew = ({ state, numRewinds, request }: Sequence): boolean =>
     state === 'waiting' && numRewinds === 0 && request.emittedTokens.length === 0;
@@ -63,6 +63,10 @@ export function checkBounds(name: string, engine: HeadEngine, limits: EngineLimi
     'bounds',
     `${name} lets ${numNew} new sequences wait, not ${sequencesWaitingMax}`,
   );
+  // A ring that opens anew takes the pages of all that run at once; those that are too many are given up a step later.
+  const stalledMax = stalledWaitingMax + sequencesRunningMax;
+  const numStalled = sequences.filter(({ state, isPaused }) => state === 'waiting' && isPaused).length;
+  check(numStalled <= stalledMax, 'bounds', `${name} keeps ${numStalled} stalled sequences, not ${stalledMax}`);
 }
 
 /** Without work a head holds nothing for anybody. */

@@ -82,6 +82,7 @@ function planCluster(random: Random, numLayers: number): ClusterPlan {
       sequencesWaitingMax: random.pick([4, 12, 64]),
       draftStepTokensMax: random.pick([1, 4, 8]),
       eventBytesMax: random.pick([200, 2_000, ENGINE_LIMITS.eventBytesMax]),
+      stalledWaitingMax: random.pick([0, 2, ENGINE_LIMITS.stalledWaitingMax]),
     },
     latencyMs: random.pick([0.2, 1, 5]),
     storeBytesMax: random.pick([SMALL_STORE_BYTES, LARGE_STORE_BYTES]),

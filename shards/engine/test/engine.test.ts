@@ -13,7 +13,7 @@ import {
   tokensOf,
 } from '../../test/tiny-ring.ts';
 import type { MemoryPageStore } from '../../platform/memory-page-store.ts';
-import type { GenerateEvent, HeadClient } from '../protocol.ts';
+import type { GenerateEvent, GenerateRequest, HeadClient } from '../protocol.ts';
 
 const rings = await tinyRings();
 const kernels = await loadKernels();
@@ -257,6 +257,32 @@ describe('a reader that does not keep up', () => {
     expect(paused.numRunning).toBe(1);
     expect(paused.numGeneratedTokensTotal - 60).toBeLessThan(numGeneratedTokensTotal + 10);
     expect(parseEvents(await new Response(stream).text())).toEqual(expected);
+    await expectEmpty(engine);
+  });
+
+  it.each([
+    ['waits for it without pages, within the bound', 2, 2],
+    ['is given up beyond it, whoever has stalled longest first', 3, 2],
+  ])('%s', async (_name, numStalled, stalledWaitingMax) => {
+    const limits = { eventBytesMax: 200, stalledWaitingMax };
+    const { engine } = await rings.open({ contextLengthMax: 256, numPages: 16, limits });
+    const stalled: ReadableStream<Uint8Array>[] = [];
+    const request = (salt: number): GenerateRequest => requestOf({ promptTokens: promptOf(20, salt), maxTokens: 40 });
+    for (let salt = 0; salt < numStalled; salt++) {
+      const { numGeneratedTokensTotal } = await engine.stats();
+      stalled.push(await engine.generate(request(salt)));
+      // As many as fit into its buffer.
+      await pollStats(engine, (stats) => stats.numGeneratedTokensTotal > numGeneratedTokensTotal + 2);
+    }
+    // It needs all pages in the end, and takes them from those that do not read.
+    const hungry = await collect(engine, requestOf({ promptTokens: promptOf(20, 99), maxTokens: 236 }));
+    expect(hungry.at(-1)).toMatchObject({ type: 'finish', completionTokens: 236 });
+    expect(await engine.stats()).toMatchObject({ numPreemptionsTotal: numStalled });
+    const lasts = await Promise.all(
+      stalled.map(async (stream) => parseEvents(await new Response(stream).text()).at(-1)?.type),
+    );
+    const numGivenUp = numStalled - stalledWaitingMax;
+    expect(lasts).toEqual(lasts.map((_, index) => (index < numGivenUp ? 'error' : 'finish')));
     await expectEmpty(engine);
   });
 
