@@ -9,7 +9,6 @@ import { qb8w_f32_gather__simd128 } from './embedding';
 import { f32_kv8_write__simd128, partBytes } from './kv-write';
 import {
   F32_BYTES,
-  GROUP_COLS,
   KV_PARTS_PER_HEAD,
   LAYER_ATTN_NORM,
   LAYER_BYTES,
@@ -25,7 +24,6 @@ import {
   LAYER_V_BIAS,
   LAYER_V_PROJ,
   PAGE_TOKENS,
-  QD8_SPLIT_GROUP_BYTES,
   STAGE_ACTIVATIONS,
   STAGE_EMBEDDING,
   STAGE_FINAL_NORM,
@@ -62,7 +60,7 @@ import {
 } from './layout';
 import { qd8_f32_qb4w_gemm__simd128 } from './qd8-f32-qb4w-gemm';
 import { qd8_f32_qb8w_gemm__simd128 } from './qd8-f32-qb8w-gemm';
-import { f32_qd8_quantise__simd128, f32_qd8_quantise_split__simd128, quantiseToken__simd128 } from './qd8-quantise';
+import { f32_qd8_quantise__simd128, quantiseSplitToken__simd128, quantiseToken__simd128 } from './qd8-quantise';
 import { f32_rms_norm__simd128 } from './rms-norm';
 import { f32_rope__simd128 } from './rope';
 
@@ -277,12 +275,10 @@ export function compute_logits(stage: usize, numRows: i32): void {
   const hiddenStates = load<usize>(stage, STAGE_HIDDEN_STATES);
   const indices = load<usize>(stage, STAGE_INDICES);
   const activations = load<usize>(stage, STAGE_ACTIVATIONS);
-  let to = activations;
   for (let index = 0; index < numRows; index++) {
     const row = load<i32>(indices + index * INDEX_BYTES);
     f32_rms_norm__simd128(normed, hiddenStates + row * hiddenSize * F32_BYTES, weight, hiddenSize, eps);
-    f32_qd8_quantise_split__simd128(to, normed, hiddenSize);
-    to += (hiddenSize / GROUP_COLS) * QD8_SPLIT_GROUP_BYTES;
+    quantiseSplitToken__simd128(activations, normed, index, numRows, hiddenSize);
   }
   const vocabSize = load<i32>(stage, STAGE_VOCAB_SIZE);
   const lmHead = load<usize>(stage, STAGE_LM_HEAD);

@@ -59,14 +59,22 @@ export const QD8_TILE_SUMS_OFFSET = QD8_TILE_SCALES_OFFSET + TOKEN_TILE * F32_BY
 export const QD8_TILE_GROUP_BYTES = QD8_TILE_SUMS_OFFSET + TOKEN_TILE * F32_BYTES;
 
 /**
- * qd8 with the signs split, per token and group: for each quad of columns 4 quants max(q, 0), then 4 quants max(-q, 0), so
- * that one load brings both halves of two quads; then the f32 scale. Both halves are 7-bit, so they can meet full 8-bit
- * weights in an exact relaxed dot product.
+ * qd8 with the signs split, per token and group: for each quad of columns 4 magnitudes, then 4 signs, 0 or -1, so that one
+ * load brings both for two quads; then the f32 scale, and the i32 sum of the magnitudes whose sign is -1. A magnitude has 7
+ * bits, so it can meet a full 8-bit weight in an exact relaxed dot product: see `qd8-f32-qb8w-gemm.ts`.
  */
-export const QD8_SPLIT_NEGATIVE_OFFSET = QUAD_COLS;
-export const QD8_SPLIT_QUAD_BYTES = QD8_SPLIT_NEGATIVE_OFFSET + QUAD_COLS;
+export const QD8_SPLIT_SIGNS_OFFSET = QUAD_COLS;
+export const QD8_SPLIT_QUAD_BYTES = QD8_SPLIT_SIGNS_OFFSET + QUAD_COLS;
 export const QD8_SPLIT_SCALE_OFFSET = QD8_SPLIT_QUAD_BYTES * QUADS_PER_GROUP;
-export const QD8_SPLIT_GROUP_BYTES = QD8_SPLIT_SCALE_OFFSET + F32_BYTES;
+export const QD8_SPLIT_NEGATIVES_OFFSET = QD8_SPLIT_SCALE_OFFSET + F32_BYTES;
+export const QD8_SPLIT_GROUP_BYTES = QD8_SPLIT_NEGATIVES_OFFSET + F32_BYTES;
+
+/** The same of a tile of tokens: for each quad the magnitudes of all four, then their signs; four scales, four sums. */
+export const QD8_SPLIT_TILE_SIGNS_OFFSET = TOKEN_TILE * QUAD_COLS;
+export const QD8_SPLIT_TILE_QUAD_BYTES = QD8_SPLIT_TILE_SIGNS_OFFSET + TOKEN_TILE * QUAD_COLS;
+export const QD8_SPLIT_TILE_SCALES_OFFSET = QD8_SPLIT_TILE_QUAD_BYTES * QUADS_PER_GROUP;
+export const QD8_SPLIT_TILE_NEGATIVES_OFFSET = QD8_SPLIT_TILE_SCALES_OFFSET + TOKEN_TILE * F32_BYTES;
+export const QD8_SPLIT_TILE_GROUP_BYTES = QD8_SPLIT_TILE_NEGATIVES_OFFSET + TOKEN_TILE * F32_BYTES;
 
 // KV pages ===========================================================================================================
 

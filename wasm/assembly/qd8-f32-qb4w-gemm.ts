@@ -5,6 +5,7 @@
  * of tokens in a call gives the same bits.
  */
 import { decodeF16 } from './f16';
+import { fetchLines } from './fetch-lines';
 import {
   F32_BYTES,
   GROUP_COLS,
@@ -34,7 +35,6 @@ const DECODED_TOKENS_MIN: i32 = 16;
 /** Tiles that are fetched together: with two more lines are under way at once than with one, and four crowd each other out. */
 const FETCH_TILES: i32 = 2;
 const FETCH_ROWS: i32 = FETCH_TILES * TILE_ROWS;
-const CACHE_LINE_BYTES: usize = 64;
 /**
  * Of one to three tokens, weights come from so many places in turn, and from each so many groups of a tile (480 bytes) at a
  * time. A processor fetches ahead within the 4 KiB of each place that is read in order; with one place it waits at the end
@@ -98,17 +98,6 @@ function multiplyTiles(
     multiplyFew(to, outputStride, from, activationsStride, weights, numGroups, left);
     weights += tileBytes;
   }
-}
-
-/**
- * Brings weights into the first cache. Nothing but loads: so many of them fit into a processor's window that memory works
- * on all its lines at once, where a product of four tokens has so much to do with a line that it asks for few.
- * @param to where something of all lines is stored, or else nobody would need the loads
- */
-function fetchLines(to: usize, from: usize, bytes: usize): void {
-  let seen = i32x4.splat(0);
-  for (let end = from + bytes; from < end; from += CACHE_LINE_BYTES) seen = v128.or(seen, v128.load(from));
-  v128.store(to, seen);
 }
 
 /** One to three tokens: runs of `RUN_GROUPS` groups from `STREAMS` equal ranges of rows in turn. */

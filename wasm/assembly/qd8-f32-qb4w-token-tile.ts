@@ -20,6 +20,7 @@ import {
   QUADS_PER_GROUP,
 } from './layout';
 import { loadNibbleMask, NIBBLE_BITS } from './nibbles';
+import { Lanes, storeTurned } from './turned-lanes';
 
 /** Bytes of four rows' f16 or f32, half a tile. */
 const HALF_F16_BYTES: usize = 8;
@@ -117,13 +118,13 @@ class TokenTile {
         const high = isDecoded ? v128.load(at, HALF_QUAD_BYTES) : v128.and(i16x8.shr_u(nibbles, NIBBLE_BITS), mask);
         dotLow0 = TokenTile.dot(quants, low, dotLow0);
         dotHigh0 = TokenTile.dot(quants, high, dotHigh0);
-        const turned1 = TokenTile.turn1(quants);
+        const turned1 = Lanes.turn1(quants);
         dotLow1 = TokenTile.dot(turned1, low, dotLow1);
         dotHigh1 = TokenTile.dot(turned1, high, dotHigh1);
-        const turned2 = TokenTile.turn2(quants);
+        const turned2 = Lanes.turn2(quants);
         dotLow2 = TokenTile.dot(turned2, low, dotLow2);
         dotHigh2 = TokenTile.dot(turned2, high, dotHigh2);
-        const turned3 = TokenTile.turn3(quants);
+        const turned3 = Lanes.turn3(quants);
         dotLow3 = TokenTile.dot(turned3, low, dotLow3);
         dotHigh3 = TokenTile.dot(turned3, high, dotHigh3);
 
@@ -136,13 +137,13 @@ class TokenTile {
           : v128.and(i16x8.shr_u(nextNibbles, NIBBLE_BITS), mask);
         dotLow0 = TokenTile.dot(nextQuants, nextLow, dotLow0);
         dotHigh0 = TokenTile.dot(nextQuants, nextHigh, dotHigh0);
-        const nextTurned1 = TokenTile.turn1(nextQuants);
+        const nextTurned1 = Lanes.turn1(nextQuants);
         dotLow1 = TokenTile.dot(nextTurned1, nextLow, dotLow1);
         dotHigh1 = TokenTile.dot(nextTurned1, nextHigh, dotHigh1);
-        const nextTurned2 = TokenTile.turn2(nextQuants);
+        const nextTurned2 = Lanes.turn2(nextQuants);
         dotLow2 = TokenTile.dot(nextTurned2, nextLow, dotLow2);
         dotHigh2 = TokenTile.dot(nextTurned2, nextHigh, dotHigh2);
-        const nextTurned3 = TokenTile.turn3(nextQuants);
+        const nextTurned3 = Lanes.turn3(nextQuants);
         dotLow3 = TokenTile.dot(nextTurned3, nextLow, dotLow3);
         dotHigh3 = TokenTile.dot(nextTurned3, nextHigh, dotHigh3);
       }
@@ -155,9 +156,9 @@ class TokenTile {
         ? v128.load(weights, DECODED_MINIMA_OFFSET)
         : decodeF16x4(weights + QB4W_MINIMA_OFFSET, f16Mask, f16Correction);
       low0 = TokenTile.addGroup(low0, dotLow0, scaleLow, minimumLow, scales, sums);
-      low1 = TokenTile.addGroup(low1, dotLow1, scaleLow, minimumLow, TokenTile.turn1(scales), TokenTile.turn1(sums));
-      low2 = TokenTile.addGroup(low2, dotLow2, scaleLow, minimumLow, TokenTile.turn2(scales), TokenTile.turn2(sums));
-      low3 = TokenTile.addGroup(low3, dotLow3, scaleLow, minimumLow, TokenTile.turn3(scales), TokenTile.turn3(sums));
+      low1 = TokenTile.addGroup(low1, dotLow1, scaleLow, minimumLow, Lanes.turn1(scales), Lanes.turn1(sums));
+      low2 = TokenTile.addGroup(low2, dotLow2, scaleLow, minimumLow, Lanes.turn2(scales), Lanes.turn2(sums));
+      low3 = TokenTile.addGroup(low3, dotLow3, scaleLow, minimumLow, Lanes.turn3(scales), Lanes.turn3(sums));
       const scaleHigh = isDecoded
         ? v128.load(weights, DECODED_SCALES_OFFSET + HALF_F32_BYTES)
         : decodeF16x4(weights + QB4W_SCALES_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
@@ -165,34 +166,13 @@ class TokenTile {
         ? v128.load(weights, DECODED_MINIMA_OFFSET + HALF_F32_BYTES)
         : decodeF16x4(weights + QB4W_MINIMA_OFFSET + HALF_F16_BYTES, f16Mask, f16Correction);
       high0 = TokenTile.addGroup(high0, dotHigh0, scaleHigh, minimumHigh, scales, sums);
-      high1 = TokenTile.addGroup(
-        high1,
-        dotHigh1,
-        scaleHigh,
-        minimumHigh,
-        TokenTile.turn1(scales),
-        TokenTile.turn1(sums),
-      );
-      high2 = TokenTile.addGroup(
-        high2,
-        dotHigh2,
-        scaleHigh,
-        minimumHigh,
-        TokenTile.turn2(scales),
-        TokenTile.turn2(sums),
-      );
-      high3 = TokenTile.addGroup(
-        high3,
-        dotHigh3,
-        scaleHigh,
-        minimumHigh,
-        TokenTile.turn3(scales),
-        TokenTile.turn3(sums),
-      );
+      high1 = TokenTile.addGroup(high1, dotHigh1, scaleHigh, minimumHigh, Lanes.turn1(scales), Lanes.turn1(sums));
+      high2 = TokenTile.addGroup(high2, dotHigh2, scaleHigh, minimumHigh, Lanes.turn2(scales), Lanes.turn2(sums));
+      high3 = TokenTile.addGroup(high3, dotHigh3, scaleHigh, minimumHigh, Lanes.turn3(scales), Lanes.turn3(sums));
       activations += QD8_TILE_GROUP_BYTES;
     }
-    storeTokens(output, outputStride, low0, low1, low2, low3);
-    storeTokens(output + HALF_F32_BYTES, outputStride, high0, high1, high2, high3);
+    storeTurned(output, outputStride, low0, low1, low2, low3);
+    storeTurned(output + HALF_F32_BYTES, outputStride, high0, high1, high2, high3);
   }
 
   @inline
@@ -205,42 +185,4 @@ class TokenTile {
     const scaled = f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(dot), f32x4.mul(scale, scales)));
     return f32x4.add(scaled, f32x4.mul(minimum, sums));
   }
-
-  /** Lane i becomes lane i + 1. */
-  @inline
-  static turn1(lanes: v128): v128 {
-    return i8x16.shuffle(lanes, lanes, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
-  }
-
-  @inline
-  static turn2(lanes: v128): v128 {
-    return i8x16.shuffle(lanes, lanes, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-  }
-
-  @inline
-  static turn3(lanes: v128): v128 {
-    return i8x16.shuffle(lanes, lanes, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
-  }
-}
-
-/** Stores four rows of each token: lane i of `sum<j>` is row i of token (i + j) % 4. */
-function storeTokens(output: usize, stride: usize, sum0: v128, sum1: v128, sum2: v128, sum3: v128): void {
-  const from03 = everySecond(sum0, sum3);
-  const from10 = everySecond(sum1, sum0);
-  const from21 = everySecond(sum2, sum1);
-  const from32 = everySecond(sum3, sum2);
-  v128.store(output, halves(from03, from21));
-  v128.store(output + stride, halves(from10, from32));
-  v128.store(output + 2 * stride, halves(from21, from03));
-  v128.store(output + 3 * stride, halves(from32, from10));
-}
-
-/** Lanes 0 and 2 of `even`, 1 and 3 of `odd`. */
-function everySecond(even: v128, odd: v128): v128 {
-  return i8x16.shuffle(even, odd, 0, 1, 2, 3, 20, 21, 22, 23, 8, 9, 10, 11, 28, 29, 30, 31);
-}
-
-/** Lanes 0 and 1 of `low`, 2 and 3 of `high`. */
-function halves(low: v128, high: v128): v128 {
-  return i8x16.shuffle(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31);
 }

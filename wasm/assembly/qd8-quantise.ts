@@ -5,9 +5,15 @@ import {
   QD8_GROUP_BYTES,
   QD8_SCALE_OFFSET,
   QD8_SPLIT_GROUP_BYTES,
-  QD8_SPLIT_NEGATIVE_OFFSET,
+  QD8_SPLIT_NEGATIVES_OFFSET,
   QD8_SPLIT_QUAD_BYTES,
   QD8_SPLIT_SCALE_OFFSET,
+  QD8_SPLIT_SIGNS_OFFSET,
+  QD8_SPLIT_TILE_GROUP_BYTES,
+  QD8_SPLIT_TILE_NEGATIVES_OFFSET,
+  QD8_SPLIT_TILE_QUAD_BYTES,
+  QD8_SPLIT_TILE_SCALES_OFFSET,
+  QD8_SPLIT_TILE_SIGNS_OFFSET,
   QD8_SUM_OFFSET,
   QD8_TILE_GROUP_BYTES,
   QD8_TILE_QUAD_BYTES,
@@ -35,6 +41,7 @@ const VECTOR_BYTES: usize = 16;
 const GROUP_F32_BYTES: usize = GROUP_COLS * F32_BYTES;
 /** int8 in a vector. */
 const QUANTS_PER_VECTOR: i32 = 16;
+const QUADS_PER_VECTOR: i32 = QUANTS_PER_VECTOR / QUAD_COLS;
 
 /** Whether a token of a step of `numTokens` lies in a tile of tokens. */
 export function isTiled(token: i32, numTokens: i32): bool {
@@ -144,51 +151,85 @@ function quantiseGroup(quants: usize, scaleAt: usize, sumAt: usize, quadBytes: u
   store<f32>(sumAt, scale * <f32>sum);
 }
 
-/** f32 `[size]` to sign-split qd8; `size` a multiple of 32. */
-export function f32_qd8_quantise_split__simd128(output: usize, input: usize, size: i32): void {
-  const zero = i8x16.splat(0);
-  const round = loadRound();
-  const quantMax = loadQuant8Max();
-  for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
-    const largest = absMax__simd128(input, GROUP_COLS);
-    const inverse = inverseScale4(largest, quantMax);
-    let to = output;
-    for (let half = 0; half < GROUP_COLS; half += QUANTS_PER_VECTOR) {
-      const quants = quantise16(input + half * F32_BYTES, inverse, round);
-      const positive = i8x16.max_s(quants, zero);
-      const negative = i8x16.max_s(i8x16.neg(quants), zero);
-      v128.store(to, interleaveLow(positive, negative));
-      v128.store(to, interleaveHigh(positive, negative), VECTOR_BYTES);
-      to += 2 * VECTOR_BYTES;
-    }
-    store<f32>(output, f32x4.extract_lane(scaleOf4(largest, quantMax), 0), QD8_SPLIT_SCALE_OFFSET);
-    input += GROUP_F32_BYTES;
-    output += QD8_SPLIT_GROUP_BYTES;
+/** The same of a sign-split qd8 matrix. */
+export function splitTokenAddress(matrix: usize, token: i32, numTokens: i32, numGroups: i32): usize {
+  if (!isTiled(token, numTokens)) return matrix + token * numGroups * QD8_SPLIT_GROUP_BYTES;
+  const lane = token % TOKEN_TILE;
+  return matrix + ((token - lane) / TOKEN_TILE) * numGroups * QD8_SPLIT_TILE_GROUP_BYTES + lane * QUAD_COLS;
+}
+
+class Split {
+  /** Writes 16 magnitudes or signs, quad by quad. */
+  @inline
+  static store(to: usize, quads: v128, quadBytes: usize): void {
+    v128.store32_lane(to, quads, 0);
+    v128.store32_lane(to + quadBytes, quads, 1);
+    v128.store32_lane(to + 2 * quadBytes, quads, 2);
+    v128.store32_lane(to + 3 * quadBytes, quads, 3);
   }
 }
 
-/** Lane 0 of `even`, lane 0 of `odd`, lane 1 of `even`, lane 1 of `odd`. */
-function interleaveLow(even: v128, odd: v128): v128 {
-  return i8x16.shuffle(even, odd, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-}
-
-/** The same of lanes 2 and 3. */
-function interleaveHigh(even: v128, odd: v128): v128 {
-  return i8x16.shuffle(even, odd, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-}
-
-export function f32_qd8_quantise_split__scalar(output: usize, input: usize, size: i32): void {
-  for (let group = 0, end = size / GROUP_COLS; group < end; group++) {
-    const largest = absMax__scalar(input, GROUP_COLS);
-    const inverse = inverseScale(largest, QUANT8_MAX);
-    for (let col = 0; col < GROUP_COLS; col++) {
-      const quant = quantise1(load<f32>(input + col * F32_BYTES), inverse);
-      const to = output + (col / QUAD_COLS) * QD8_SPLIT_QUAD_BYTES + (col % QUAD_COLS);
-      store<i8>(to, <i8>max(quant, 0));
-      store<i8>(to, <i8>max(-quant, 0), QD8_SPLIT_NEGATIVE_OFFSET);
+/** Quantises one token of a sign-split qd8 matrix; as `quantiseToken__simd128`. */
+export function quantiseSplitToken__simd128(matrix: usize, input: usize, token: i32, numTokens: i32, size: i32): void {
+  const tiled = isTiled(token, numTokens);
+  const groupBytes: usize = tiled ? QD8_SPLIT_TILE_GROUP_BYTES : QD8_SPLIT_GROUP_BYTES;
+  const quadBytes: usize = tiled ? QD8_SPLIT_TILE_QUAD_BYTES : QD8_SPLIT_QUAD_BYTES;
+  const signsOffset: usize = tiled ? QD8_SPLIT_TILE_SIGNS_OFFSET : QD8_SPLIT_SIGNS_OFFSET;
+  const scaleOffset: usize = tiled ? QD8_SPLIT_TILE_SCALES_OFFSET : QD8_SPLIT_SCALE_OFFSET;
+  const negativesOffset: usize = tiled ? QD8_SPLIT_TILE_NEGATIVES_OFFSET : QD8_SPLIT_NEGATIVES_OFFSET;
+  const round = loadRound();
+  const quantMax = loadQuant8Max();
+  const zero = i8x16.splat(0);
+  let to = splitTokenAddress(matrix, token, numTokens, size / GROUP_COLS);
+  for (let end: usize = input + size * F32_BYTES; input < end; input += GROUP_F32_BYTES) {
+    const largest = absMax__simd128(input, GROUP_COLS);
+    const inverse = inverseScale4(largest, quantMax);
+    let pairs = i16x8.splat(0);
+    for (let half: usize = 0; half < 2; half++) {
+      const quants = quantise16(input + half * QUANTS_PER_VECTOR * F32_BYTES, inverse, round);
+      const at = to + half * QUADS_PER_VECTOR * quadBytes;
+      Split.store(at, i8x16.abs(quants), quadBytes);
+      Split.store(at + signsOffset, i8x16.lt_s(quants, zero), quadBytes);
+      pairs = i16x8.add(pairs, i16x8.extadd_pairwise_i8x16_s(i8x16.min_s(quants, zero)));
     }
-    store<f32>(output, scaleOf(largest, QUANT8_MAX), QD8_SPLIT_SCALE_OFFSET);
-    input += GROUP_F32_BYTES;
-    output += QD8_SPLIT_GROUP_BYTES;
+    store<f32>(to + scaleOffset, f32x4.extract_lane(scaleOf4(largest, quantMax), 0));
+    store<i32>(to + negativesOffset, -sumLanesI32(i32x4.extadd_pairwise_i16x8_s(pairs)));
+    to += groupBytes;
+  }
+}
+
+/** f32 `[numTokens][size]` to sign-split qd8; `size` a multiple of 32. */
+export function f32_qd8_quantise_split__simd128(output: usize, input: usize, numTokens: i32, size: i32): void {
+  for (let token = 0; token < numTokens; token++) {
+    quantiseSplitToken__simd128(output, input + token * size * F32_BYTES, token, numTokens, size);
+  }
+}
+
+export function f32_qd8_quantise_split__scalar(output: usize, input: usize, numTokens: i32, size: i32): void {
+  const numGroups = size / GROUP_COLS;
+  for (let token = 0; token < numTokens; token++) {
+    const tiled = isTiled(token, numTokens);
+    const groupBytes = tiled ? QD8_SPLIT_TILE_GROUP_BYTES : QD8_SPLIT_GROUP_BYTES;
+    const quadBytes = tiled ? QD8_SPLIT_TILE_QUAD_BYTES : QD8_SPLIT_QUAD_BYTES;
+    const signsOffset = tiled ? QD8_SPLIT_TILE_SIGNS_OFFSET : QD8_SPLIT_SIGNS_OFFSET;
+    const scaleOffset = tiled ? QD8_SPLIT_TILE_SCALES_OFFSET : QD8_SPLIT_SCALE_OFFSET;
+    const negativesOffset = tiled ? QD8_SPLIT_TILE_NEGATIVES_OFFSET : QD8_SPLIT_NEGATIVES_OFFSET;
+    let to = splitTokenAddress(output, token, numTokens, numGroups);
+    for (let group = 0; group < numGroups; group++) {
+      const from = input + (token * size + group * GROUP_COLS) * F32_BYTES;
+      const largest = absMax__scalar(from, GROUP_COLS);
+      const inverse = inverseScale(largest, QUANT8_MAX);
+      let negatives = 0;
+      for (let col = 0; col < GROUP_COLS; col++) {
+        const quant = quantise1(load<f32>(from + col * F32_BYTES), inverse);
+        const at = to + (col / QUAD_COLS) * quadBytes + (col % QUAD_COLS);
+        store<i8>(at, <i8>abs(quant));
+        store<i8>(at + signsOffset, quant < 0 ? -1 : 0);
+        negatives += max(-quant, 0);
+      }
+      store<f32>(to + scaleOffset, scaleOf(largest, QUANT8_MAX));
+      store<i32>(to + negativesOffset, negatives);
+      to += groupBytes;
+    }
   }
 }

@@ -20,7 +20,6 @@ type PackedGemm = (
   decoded: number,
 ) => void;
 type Quantise = (output: number, input: number, numTokens: number, size: number) => void;
-type QuantiseSplit = (output: number, input: number, size: number) => void;
 type RmsNorm = (output: number, input: number, weight: number, size: number, eps: number) => void;
 type Rope = (heads: number, rotation: number, numHeads: number, headDim: number) => void;
 type KvWrite = (keys: number, values: number, slot: number, key: number, value: number, headDim: number) => void;
@@ -58,7 +57,7 @@ export interface KernelSignatures {
   f32_f32_f32_outer: Gemm;
   f16_f32_standardise: Standardise;
   f32_qd8_quantise: Quantise;
-  f32_qd8_quantise_split: QuantiseSplit;
+  f32_qd8_quantise_split: Quantise;
   f32_rms_norm: RmsNorm;
   f32_rope: Rope;
   f32_kv8_write: KvWrite;

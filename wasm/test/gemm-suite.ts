@@ -1,20 +1,12 @@
 /** Matrix products: every number of tokens around the kernels' tiles, rows around the tile, columns of 1 to 48 groups. */
 import { describe, expect, it } from 'vitest';
-import {
-  F32_BYTES,
-  GROUP_COLS,
-  QD8_GROUP_BYTES,
-  QD8_SPLIT_GROUP_BYTES,
-  QD8_SPLIT_NEGATIVE_OFFSET,
-  QD8_SPLIT_SCALE_OFFSET,
-  QUAD_COLS,
-} from '../assembly/layout.ts';
+import { F32_BYTES, GROUP_COLS, QD8_GROUP_BYTES, QD8_SPLIT_GROUP_BYTES, QUAD_COLS } from '../assembly/layout.ts';
 import { decodedTileBytes } from '../host/arena.ts';
 import { f32ToF16 } from '../host/f16.ts';
 import { packQb8w } from '../host/pack.ts';
 import { dequantise } from '../reference/quantise.ts';
 import { expectClose, expectVaried, F32_EPSILON, KernelBench, runVariants } from './kernel-bench.ts';
-import { qd8Group, splitByte } from './qd8-group.ts';
+import { qd8Group, qd8SplitGroup } from './qd8-group.ts';
 import { randomQb4w, randomQb8w } from './random-model.ts';
 import { Random } from './random.ts';
 
@@ -59,17 +51,17 @@ export function gemmSuite(module: WebAssembly.Module): void {
       }
     });
 
-    it('is exact at the extremes of both operands', () => {
+    it.each([2, 4])('is exact at the extremes of both operands, for %i tokens', (numTokens) => {
       const [rows, cols] = [8, 32];
       const quants = Int8Array.from({ length: rows * cols }, (_, index) => (Math.floor(index / cols) % 2 ? 127 : -128));
       const packed = packQb8w(rows, cols, quants, new Uint16Array(rows).fill(f32ToF16(1)));
       const weights = dequantise({ name: 'weights', shape: [rows, cols], format: 'qb8w' }, packed);
-      const signs = [1, -1];
       const activations = packQd8Split(
-        signs.flatMap((sign) => Array.from({ length: cols }, () => 127 * sign)),
-        [1, 1],
+        numTokens,
+        Array.from({ length: numTokens * cols }, (_, index) => (Math.floor(index / cols) % 2 ? -127 : 127)),
+        Array.from({ length: numTokens }, (_, token) => token + 1),
       );
-      checkGemm(module, 'qd8_f32_qb8w_gemm', activations, packed, weights, signs.length, rows, cols);
+      checkGemm(module, 'qd8_f32_qb8w_gemm', activations, packed, weights, numTokens, rows, cols);
     });
   });
 }
@@ -150,22 +142,30 @@ function randomQd8(numTokens: number, cols: number, random: Random): Activations
 
 function randomQd8Split(numTokens: number, cols: number, random: Random): Activations {
   const quants = Array.from({ length: numTokens * cols }, () => random.integer(-127, 127));
-  return packQd8Split(
-    quants,
-    Array.from({ length: quants.length / GROUP_COLS }, () => Math.fround(random.unit() * 0.05)),
-  );
+  const scales = Array.from({ length: quants.length / GROUP_COLS }, () => Math.fround(random.unit() * 0.05));
+  return packQd8Split(numTokens, quants, scales);
 }
 
-function packQd8Split(quants: readonly number[], scales: readonly number[]): Activations {
+/**
+ * @param quants `[numTokens][cols]`
+ * @param scales `[numTokens][cols / 32]`
+ */
+function packQd8Split(numTokens: number, quants: readonly number[], scales: readonly number[]): Activations {
   const packed = new Uint8Array(scales.length * QD8_SPLIT_GROUP_BYTES);
   const view = new DataView(packed.buffer);
-  for (const [index, quant] of quants.entries()) {
-    const at = Math.floor(index / GROUP_COLS) * QD8_SPLIT_GROUP_BYTES + splitByte(index % GROUP_COLS);
-    view.setUint8(at, Math.max(quant, 0));
-    view.setUint8(at + QD8_SPLIT_NEGATIVE_OFFSET, Math.max(-quant, 0));
-  }
-  for (const [group, scale] of scales.entries()) {
-    view.setFloat32(group * QD8_SPLIT_GROUP_BYTES + QD8_SPLIT_SCALE_OFFSET, scale, true);
+  const numGroups = scales.length / numTokens;
+  for (const [index, scale] of scales.entries()) {
+    const token = Math.floor(index / numGroups);
+    const { magnitudeAt, signsOffset, ...at } = qd8SplitGroup(token, numTokens, index % numGroups, numGroups);
+    let negatives = 0;
+    for (let col = 0; col < GROUP_COLS; col++) {
+      const quant = quants[index * GROUP_COLS + col] ?? 0;
+      view.setUint8(magnitudeAt(col), Math.abs(quant));
+      view.setInt8(magnitudeAt(col) + signsOffset, quant < 0 ? -1 : 0);
+      negatives += Math.max(-quant, 0);
+    }
+    view.setFloat32(at.scaleAt, scale, true);
+    view.setInt32(at.negativesAt, negatives, true);
   }
   const values = Float64Array.from(quants, (quant, index) => quant * (scales[Math.floor(index / GROUP_COLS)] ?? 0));
   return { packed, values };

@@ -1,19 +1,11 @@
 /** Kernels on vectors: exp, RMS norm, rotary embedding, SwiGLU, addition, quantisation, embedding rows. */
 import { describe, expect, it } from 'vitest';
-import {
-  F32_BYTES,
-  GROUP_COLS,
-  QD8_GROUP_BYTES,
-  QD8_SPLIT_GROUP_BYTES,
-  QD8_SPLIT_NEGATIVE_OFFSET,
-  QD8_SPLIT_SCALE_OFFSET,
-  QUAD_COLS,
-} from '../assembly/layout.ts';
+import { F32_BYTES, GROUP_COLS, QD8_GROUP_BYTES, QD8_SPLIT_GROUP_BYTES, QUAD_COLS } from '../assembly/layout.ts';
 import type { KernelSignatures } from '../host/kernels.ts';
 import { rmsNorm, rope, swiglu } from '../reference/ops.ts';
 import { dequantise } from '../reference/quantise.ts';
 import { expectClose, expectVaried, F32_EPSILON, KernelBench, runVariants } from './kernel-bench.ts';
-import { qd8Group, splitByte } from './qd8-group.ts';
+import { qd8Group, qd8SplitGroup } from './qd8-group.ts';
 import { randomQb8w } from './random-model.ts';
 import { Random } from './random.ts';
 
@@ -177,22 +169,23 @@ function quantiseSuite(module: WebAssembly.Module): void {
   });
 
   it.each(cases)('f32_qd8_quantise_split of $size, deviation $deviation', ({ size, deviation }) => {
-    const values = randomFloats(size, new Random(SEED + size), deviation);
-    const packed = quantiseSplit(module, values);
-    for (let group = 0; group < size / GROUP_COLS; group++) {
-      const view = new DataView(
-        packed.buffer,
-        packed.byteOffset + group * QD8_SPLIT_GROUP_BYTES,
-        QD8_SPLIT_GROUP_BYTES,
-      );
-      const quants = Array.from({ length: GROUP_COLS }, (_, col) => {
-        const at = splitByte(col);
-        const [positive, negative] = [view.getInt8(at), view.getInt8(at + QD8_SPLIT_NEGATIVE_OFFSET)];
-        expect(Math.min(positive, negative), 'one half of each pair is 0').toBe(0);
-        return positive - negative;
-      });
-      const scale = view.getFloat32(QD8_SPLIT_SCALE_OFFSET, true);
-      expectQuantised(values.subarray(group * GROUP_COLS, (group + 1) * GROUP_COLS), quants, scale);
+    const numGroups = size / GROUP_COLS;
+    for (const numTokens of QUANTISE_TOKENS) {
+      const values = randomFloats(numTokens * size, new Random(SEED + size), deviation);
+      const view = new DataView(quantise(module, values, numTokens, 'f32_qd8_quantise_split').buffer);
+      for (let index = 0; index < numTokens * numGroups; index++) {
+        const token = Math.floor(index / numGroups);
+        const { magnitudeAt, signsOffset, ...at } = qd8SplitGroup(token, numTokens, index % numGroups, numGroups);
+        const quants = Array.from({ length: GROUP_COLS }, (_, col) => {
+          const sign = view.getInt8(magnitudeAt(col) + signsOffset);
+          expect(sign === 0 || sign === -1, `sign ${sign}`).toBe(true);
+          return view.getUint8(magnitudeAt(col)) * (sign === 0 ? 1 : -1);
+        });
+        const scale = view.getFloat32(at.scaleAt, true);
+        expectQuantised(values.subarray(index * GROUP_COLS, (index + 1) * GROUP_COLS), quants, scale);
+        const negatives = quants.reduce((sum, quant) => sum + Math.max(-quant, 0), 0);
+        expect(view.getInt32(at.negativesAt, true)).toBe(negatives);
+      }
     }
   });
 
@@ -212,22 +205,19 @@ function quantiseSuite(module: WebAssembly.Module): void {
 }
 
 /** @returns a copy of the qd8 matrix `[numTokens][values.length / numTokens]` */
-function quantise(module: WebAssembly.Module, values: Float32Array, numTokens: number): Uint8Array<ArrayBuffer> {
+function quantise(
+  module: WebAssembly.Module,
+  values: Float32Array,
+  numTokens: number,
+  name: 'f32_qd8_quantise' | 'f32_qd8_quantise_split' = 'f32_qd8_quantise',
+): Uint8Array<ArrayBuffer> {
   const bench = new KernelBench(module);
   const input = bench.input(values);
-  const bytes = (values.length / GROUP_COLS) * QD8_GROUP_BYTES;
-  const call = (kernel: KernelSignatures['f32_qd8_quantise'], to: number): void =>
+  const groupBytes = name === 'f32_qd8_quantise' ? QD8_GROUP_BYTES : QD8_SPLIT_GROUP_BYTES;
+  const bytes = (values.length / GROUP_COLS) * groupBytes;
+  const call = (kernel: KernelSignatures[typeof name], to: number): void =>
     kernel(to, input.address, numTokens, values.length / numTokens);
-  return bench.bytes(runVariants(bench, 'f32_qd8_quantise', bytes, call, `${numTokens} tokens`)).slice();
-}
-
-function quantiseSplit(module: WebAssembly.Module, values: Float32Array): Uint8Array {
-  const bench = new KernelBench(module);
-  const input = bench.input(values);
-  const bytes = (values.length / GROUP_COLS) * QD8_SPLIT_GROUP_BYTES;
-  const call = (kernel: KernelSignatures['f32_qd8_quantise_split'], to: number): void =>
-    kernel(to, input.address, values.length);
-  return bench.bytes(runVariants(bench, 'f32_qd8_quantise_split', bytes, call, 'split'));
+  return bench.bytes(runVariants(bench, name, bytes, call, `${numTokens} tokens`)).slice();
 }
 
 /** Scale is the largest magnitude / 127, and every quant the nearest. */
