@@ -2,7 +2,7 @@
 import { F32_BYTES } from '../assembly/layout.ts';
 import { layoutArena, WASM_PAGE_BYTES } from './arena.ts';
 import type { ArenaLayout, ArenaPlan, Region } from './arena.ts';
-import { assert } from './assert.ts';
+import { assert, AssertionError } from './assert.ts';
 import { instantiateKernels } from './kernels.ts';
 import type { Kernels } from './kernels.ts';
 import { PageParts } from './page-parts.ts';
@@ -158,23 +158,30 @@ class WasmStageRuntime implements StageRuntime {
 
   #assertLayers(layerStart: number, layerEnd: number): void {
     const { layerStart: first, layerEnd: end } = this.options;
-    assert(
-      Number.isSafeInteger(layerStart) && Number.isSafeInteger(layerEnd) && first <= layerStart && layerEnd <= end,
-      `layers [${layerStart}, ${layerEnd}) are not in the stage's [${first}, ${end})`,
-    );
-    assert(layerStart <= layerEnd, `[${layerStart}, ${layerEnd}) is no range of layers`);
+    const isInside =
+      Number.isSafeInteger(layerStart) && Number.isSafeInteger(layerEnd) && first <= layerStart && layerEnd <= end;
+    if (!isInside || layerStart > layerEnd) {
+      throw new AssertionError(`layers [${layerStart}, ${layerEnd}) are no part of the stage's [${first}, ${end})`);
+    }
   }
 
   #assertHead(method: string): void {
-    assert(this.options.isHead, `${method} on a stage that is not the head`);
-    assert(this.#isReady, `${method} before weightsReady`);
+    if (!this.options.isHead || !this.#isReady) {
+      throw new AssertionError(
+        `${method} ${this.#isReady ? 'on a stage that is not the head' : 'before weightsReady'}`,
+      );
+    }
   }
 
   #writeIndices(what: string, indices: ArrayLike<number>, lengthMax: number, end: number): void {
-    assert(indices.length >= 1 && indices.length <= lengthMax, `1 to ${lengthMax} ${what}s, got ${indices.length}`);
+    if (indices.length < 1 || indices.length > lengthMax) {
+      throw new AssertionError(`1 to ${lengthMax} ${what}s, got ${indices.length}`);
+    }
     for (let at = 0; at < indices.length; at++) {
       const index = indices[at] ?? -1;
-      assert(Number.isSafeInteger(index) && index >= 0 && index < end, `${what} ${index} is not in [0, ${end})`);
+      if (!Number.isSafeInteger(index) || index < 0 || index >= end) {
+        throw new AssertionError(`${what} ${index} is not in [0, ${end})`);
+      }
       this.#indices[at] = index;
     }
   }

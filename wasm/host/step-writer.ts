@@ -4,7 +4,7 @@
  */
 import { F32_BYTES, TOKEN_BYTES, TOKEN_PAGE_TABLE, TOKEN_POSITION } from '../assembly/layout.ts';
 import type { ArenaLayout } from './arena.ts';
-import { assert } from './assert.ts';
+import { AssertionError } from './assert.ts';
 import { PAGE_SIZE_TOKENS, stageShape } from './stage-options.ts';
 import type { StageRuntimeOptions } from './stage-options.ts';
 
@@ -71,46 +71,65 @@ export class StepWriter {
       this.#checkSequence(sequence);
       numTokens += sequence.numTokens;
     }
-    assert(numTokens >= 1 && numTokens <= numTokensMax, `a step has 1 to ${numTokensMax} tokens, got ${numTokens}`);
+    if (numTokens < 1 || numTokens > numTokensMax) {
+      throw new AssertionError(`a step has 1 to ${numTokensMax} tokens, got ${numTokens}`);
+    }
     this.#checkSharing(sequences);
     return numTokens;
   }
 
+  /** Messages are made when something is wrong: a step of a long sequence passes here once for each of its pages. */
   #checkSequence({ startPosition, numTokens, pageTable }: StepSequence): void {
     const { contextLengthMax, numPages } = this.#options;
-    assert(Number.isSafeInteger(startPosition) && startPosition >= 0, `startPosition is ${startPosition}`);
-    assert(Number.isSafeInteger(numTokens) && numTokens >= 1, `numTokens of a sequence is ${numTokens}`);
+    if (!Number.isSafeInteger(startPosition) || startPosition < 0) {
+      throw new AssertionError(`startPosition is ${startPosition}`);
+    }
+    if (!Number.isSafeInteger(numTokens) || numTokens < 1) {
+      throw new AssertionError(`numTokens of a sequence is ${numTokens}`);
+    }
     const end = startPosition + numTokens;
-    assert(end <= contextLengthMax, `the sequence ends at ${end}, beyond contextLengthMax ${contextLengthMax}`);
+    if (end > contextLengthMax) {
+      throw new AssertionError(`the sequence ends at ${end}, beyond contextLengthMax ${contextLengthMax}`);
+    }
     const numPagesUsed = numPagesOf(end);
-    assert(pageTable.length >= numPagesUsed, `${end} positions need ${numPagesUsed} pages, got ${pageTable.length}`);
+    if (pageTable.length < numPagesUsed) {
+      throw new AssertionError(`${end} positions need ${numPagesUsed} pages, got ${pageTable.length}`);
+    }
     for (let index = 0; index < numPagesUsed; index++) {
       const page = pageTable[index] ?? -1;
-      assert(Number.isSafeInteger(page) && page >= 0 && page < numPages, `page ${page} is not in [0, ${numPages})`);
+      if (!Number.isSafeInteger(page) || page < 0 || page >= numPages) {
+        throw new AssertionError(`page ${page} is not in [0, ${numPages})`);
+      }
     }
   }
 
   /** A page may be shared for reading only: no page written in this step may appear anywhere else in it. */
   #checkSharing(sequences: readonly StepSequence[]): void {
+    const writers = this.#pageWriters;
     try {
-      for (const [sequenceIndex, sequence] of sequences.entries()) {
-        forEachPage(sequence, (page, isWritten) => {
-          if (!isWritten) {
-            return;
+      for (const [sequenceIndex, { startPosition, numTokens, pageTable }] of sequences.entries()) {
+        const end = numPagesOf(startPosition + numTokens);
+        for (let index = firstPageWritten(startPosition); index < end; index++) {
+          const page = pageTable[index] ?? 0;
+          if (writers[page] !== NOT_WRITTEN) {
+            throw new AssertionError(`page ${page} would be written twice in one step`);
           }
-          assert(this.#pageWriters[page] === NOT_WRITTEN, `page ${page} would be written twice in one step`);
-          this.#pageWriters[page] = sequenceIndex;
-        });
+          writers[page] = sequenceIndex;
+        }
       }
-      for (const sequence of sequences) {
-        forEachPage(sequence, (page, isWritten) => {
-          const isClean = isWritten || this.#pageWriters[page] === NOT_WRITTEN;
-          assert(isClean, `page ${page} would be read and written by different parts of one step`);
-        });
+      for (const { startPosition, pageTable } of sequences) {
+        for (let index = 0; index < firstPageWritten(startPosition); index++) {
+          const page = pageTable[index] ?? 0;
+          if (writers[page] !== NOT_WRITTEN) {
+            throw new AssertionError(`page ${page} would be read and written by different parts of one step`);
+          }
+        }
       }
     } finally {
-      for (const sequence of sequences) {
-        forEachPage(sequence, (page) => (this.#pageWriters[page] = NOT_WRITTEN));
+      for (const { startPosition, numTokens, pageTable } of sequences) {
+        for (let index = firstPageWritten(startPosition); index < numPagesOf(startPosition + numTokens); index++) {
+          writers[pageTable[index] ?? 0] = NOT_WRITTEN;
+        }
       }
     }
   }
@@ -130,11 +149,7 @@ function numPagesOf(numPositions: number): number {
   return Math.ceil(numPositions / PAGE_SIZE_TOKENS);
 }
 
-/** Visits the pages that a sequence uses; those from `startPosition` on are written. */
-function forEachPage(sequence: StepSequence, visit: (page: number, isWritten: boolean) => void): void {
-  const { startPosition, numTokens, pageTable } = sequence;
-  const firstWritten = Math.floor(startPosition / PAGE_SIZE_TOKENS);
-  for (let index = 0; index < numPagesOf(startPosition + numTokens); index++) {
-    visit(pageTable[index] ?? 0, index >= firstWritten);
-  }
+/** Index of the first page that tokens from `startPosition` on are written to. */
+function firstPageWritten(startPosition: number): number {
+  return Math.floor(startPosition / PAGE_SIZE_TOKENS);
 }
