@@ -112,11 +112,11 @@ export class FeatureExtractor implements FeatureHead {
 
   /** The ring may close, and give the lease back, between any two turns. */
   async #lease(): Promise<Result<RuntimeLease, FeatureFailure>> {
-    const { host, owner, assets } = this.#options;
+    const { host, owner, assets, clock } = this.#options;
     for (;;) {
       const lease = host.leaseOf(owner);
       if (lease !== null) {
-        host.touch(owner);
+        host.touch(owner, clock.nowMs());
         return ok(lease);
       }
       const acquired = await host.acquire(owner, assets);

@@ -38,7 +38,7 @@ interface Header {
  * @throws FrameError for every input that `encodeFrame` under the same limits does not produce; nothing else.
  */
 export function decodeFrame(bytes: Uint8Array<ArrayBuffer>, limits: FrameLimits = FRAME_LIMITS): Frame {
-  check(bytes.byteLength >= HEADER_BYTES, 'truncated', `${bytes.byteLength} bytes are less than a header`);
+  check(bytes.byteLength >= HEADER_BYTES, 'truncated', 'there are fewer bytes than in a header');
   checkLimit('frameBytes', bytes.byteLength, limits.frameBytesMax);
   // Typed arrays can only be laid over an aligned buffer; links deliver such, anything else is copied.
   const aligned = bytes.byteOffset % PAYLOAD_ALIGNMENT === 0 ? bytes : bytes.slice();
@@ -90,13 +90,15 @@ function decodeHeader(bytes: Uint8Array<ArrayBuffer>, limits: FrameLimits): Head
   const word = (offset: number): number => view.getUint32(offset, true);
   check(word(HEADER.magic) === FRAME_MAGIC, 'bad_magic', 'this is no frame');
   const version = view.getUint16(HEADER.version, true);
-  check(version === FRAME_VERSION, 'bad_version', `version ${version}, this stage speaks ${FRAME_VERSION}`);
+  if (version !== FRAME_VERSION) {
+    throw new FrameError('bad_version', `frame: version ${version}, this stage speaks ${FRAME_VERSION}`);
+  }
   check(word(HEADER.frameBytes) === bytes.byteLength, 'bad_length', 'the length is not the one in the header');
   const payloadOffset = word(HEADER.payloadOffset);
   check(
     payloadOffset >= HEADER_BYTES && payloadOffset <= bytes.byteLength && payloadOffset % PAYLOAD_ALIGNMENT === 0,
     'bad_length',
-    `the payload cannot start at ${payloadOffset}`,
+    'the payload cannot start there',
   );
   check(word(HEADER.checksum) === frameChecksum(bytes), 'bad_checksum', 'the checksum is wrong');
   const header: Header = {
@@ -128,11 +130,9 @@ function payload(bytes: Uint8Array<ArrayBuffer>, header: Header): Float32Array<A
 /** Bytes between the last word and the payload are padding and must be zero: one frame, one encoding. */
 function checkPadding(words: Uint32Array, numUsed: number): void {
   check(words.length - numUsed < PAYLOAD_ALIGNMENT / FLOAT_BYTES, 'bad_length', 'metadata is longer than it says');
-  check(
-    words.subarray(numUsed).every((word) => word === 0),
-    'bad_field',
-    'padding is not zero',
-  );
+  for (let i = numUsed; i < words.length; i++) {
+    check(words[i] === 0, 'bad_field', 'padding is not zero');
+  }
 }
 
 function checkControl(header: Header, words: Uint32Array, numWords: number): void {
@@ -150,6 +150,9 @@ function decodeStep(
 ): Pick<StepFrame, 'pageOperations' | 'missing' | 'sequences'> {
   const { numPageOperations, numSequences } = header;
   check(numPageOperations > 0 || numSequences > 0, 'bad_field', 'a step has nothing to do');
+  if (numPageOperations === 0) {
+    return { pageOperations: [], missing: [], sequences: decodeSequences(words, 0, header, limits) };
+  }
   const { pageOperations, numWords } = decodePageOperations(words, numPageOperations);
   const isRestore = (index: number): boolean => pageOperations[index]?.kind === 'restore';
   const missing = decodeMissing(words.subarray(numWords), numPageOperations, isRestore);
@@ -163,16 +166,18 @@ function decodeSequences(words: Uint32Array, start: number, header: Header, limi
   let offset = start;
   let numTokensTotal = 0;
   for (let i = 0; i < header.numSequences; i++) {
-    check(offset + SEQUENCE_FIXED_WORDS <= words.length, 'truncated', `sequence ${i} is cut off`);
-    const [sequenceId, startPosition, numTokens, numPages, numResultRows] = [0, 1, 2, 3, 4].map(
-      (field) => words[offset + field] as number,
-    ) as [number, number, number, number, number];
+    check(offset + SEQUENCE_FIXED_WORDS <= words.length, 'truncated', 'a sequence is cut off');
+    const sequenceId = words[offset] as number;
+    const startPosition = words[offset + 1] as number;
+    const numTokens = words[offset + 2] as number;
+    const numPages = words[offset + 3] as number;
+    const numResultRows = words[offset + 4] as number;
     offset += SEQUENCE_FIXED_WORDS;
     checkLimit('pageTable', numPages, limits.pagesPerSequenceMax);
-    check(numResultRows <= numTokens, 'bad_field', `sequence ${i} wants more rows than it has tokens`);
-    check(offset + numPages + numResultRows <= words.length, 'truncated', `sequence ${i} is cut off`);
-    check(numTokens > 0, 'bad_field', `sequence ${i} has no tokens`);
-    check(pagesForTokens(startPosition + numTokens) <= numPages, 'bad_field', `sequence ${i} lacks pages`);
+    check(numResultRows <= numTokens, 'bad_field', 'a sequence wants more rows than it has tokens');
+    check(offset + numPages + numResultRows <= words.length, 'truncated', 'a sequence is cut off');
+    check(numTokens > 0, 'bad_field', 'a sequence has no tokens');
+    check(pagesForTokens(startPosition + numTokens) <= numPages, 'bad_field', 'a sequence lacks pages');
     const pageTable = words.subarray(offset, offset + numPages);
     const resultRows = words.subarray(offset + numPages, offset + numPages + numResultRows);
     checkAscending(resultRows, numTokens);
@@ -187,7 +192,8 @@ function decodeSequences(words: Uint32Array, start: number, header: Header, limi
 
 function checkAscending(rows: Uint32Array, numTokens: number): void {
   let previous = -1;
-  for (const row of rows) {
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i] as number;
     check(row > previous && row < numTokens, 'bad_field', 'result rows are not ascending token indices');
     previous = row;
   }

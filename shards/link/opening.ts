@@ -1,6 +1,16 @@
-/** What the answers of the stages say about an opening. */
+/** What the head asks of the stages when a ring opens, and what their answers say. */
+import { KV_FORMAT_VERSION } from '../../wasm/host/kv-format.ts';
+import type { StageAssignment } from '../model/assignment.ts';
 import { describeError, type Result } from '../result.ts';
-import type { OpenStageResult, StageFailure, StageOpened } from './ring-protocol.ts';
+import { FRAME_VERSION } from './frame.ts';
+import type { OpenStageRequest, OpenStageResult, StageFailure, StageOpened } from './ring-protocol.ts';
+
+/** @param assignment of the head: the other stages must agree with it */
+export function openRequest(assignment: StageAssignment, stageIndex: number, epoch: number): OpenStageRequest {
+  const { stageCount, manifestSha256, numPages, numTokensMax, contextLengthMax } = assignment;
+  const versions = { protocolVersion: FRAME_VERSION, kvFormatVersion: KV_FORMAT_VERSION };
+  return { epoch, ...versions, stageIndex, stageCount, manifestSha256, numPages, numTokensMax, contextLengthMax };
+}
 
 export function unreachable(stageIndex: number, reason: unknown): StageFailure {
   const message = `stage ${stageIndex} cannot be reached: ${describeError(reason)}`;

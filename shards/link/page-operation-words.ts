@@ -78,15 +78,18 @@ export function numMissingWords(numPageOperations: number): number {
   return Math.ceil(numPageOperations / WORD_BITS);
 }
 
-/** One bit for each operation, the first in the lowest bit of the first word. */
-export function missingWords(missing: readonly number[], numPageOperations: number): Uint32Array {
-  const words = new Uint32Array(numMissingWords(numPageOperations));
+/** One bit for each operation, the first in the lowest bit of the first word. @param words that are still 0 */
+export function writeMissing(
+  words: Uint32Array,
+  offset: number,
+  missing: readonly number[],
+  numPageOperations: number,
+): void {
   for (const index of missing) {
     assert(index < numPageOperations, `operation ${index} of ${numPageOperations} cannot be missing`);
-    const word = Math.floor(index / WORD_BITS);
-    words[word] = (words[word] as number) | (1 << (index % WORD_BITS));
+    const at = offset + Math.floor(index / WORD_BITS);
+    words[at] = (words[at] as number) | (1 << (index % WORD_BITS));
   }
-  return words;
 }
 
 /**

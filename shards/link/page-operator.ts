@@ -2,14 +2,14 @@
 import type { PageParts } from '../../wasm/host/page-parts.ts';
 import type { StageRuntime } from '../../wasm/host/stage-runtime.ts';
 import type { PageKey } from '../kv/page-key.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
 import type { PageStore } from '../platform/page-store.ts';
 import type { PageOperation } from './page-operation.ts';
 
-/**
- * Room for pages that wait to be written, ten of the default model's. A step saves about one page for each 16 of its
- * tokens; what finds no room is written before the step goes on instead of after it.
- */
+/** Room for pages that wait to be written, ten of the default model's. When half of it is taken they are written at once. */
 export const SAVE_BUFFER_BYTES = 2 ** 20;
+
+const NONE: readonly number[] = [];
 
 interface WaitingPage {
   readonly key: PageKey;
@@ -19,26 +19,34 @@ interface WaitingPage {
 
 export class PageOperator {
   readonly #store: PageStore;
+  readonly #clock: Clock;
+  readonly #delayMs: number;
   readonly #bufferBytes: number;
   /** Kept for good once it was needed: a copy for each page would be garbage outside of V8's heap, which is collected late. */
   #buffer: Uint8Array<ArrayBuffer> | null = null;
   #waiting: WaitingPage[] = [];
+  #timer: Timer | null = null;
 
-  /** @param bufferBytes of copies between `run` and `flush`; a test passes less. */
-  constructor(store: PageStore, bufferBytes = SAVE_BUFFER_BYTES) {
+  /**
+   * @param delayMs how long a page waits for others: what is written together is one transaction, and so cheaper.
+   * With 0 it is written when the step has gone on.
+   * @param bufferBytes of copies between `run` and `flush`; a test passes less.
+   */
+  constructor(store: PageStore, clock: Clock, delayMs: number, bufferBytes = SAVE_BUFFER_BYTES) {
     this.#store = store;
+    this.#clock = clock;
+    this.#delayMs = delayMs;
     this.#bufferBytes = bufferBytes;
   }
 
   /**
-   * Carries operations out, in order. Saved pages are copied; call `flush` when the step has gone on.
+   * Carries operations out, in order. Saved pages are copied now and written later, when the step has gone on.
    * @param operations whose pages are all in [0, numPages)
    * @returns indices of restores whose page this store does not have; their pages hold anything
    */
-  run(runtime: StageRuntime, operations: readonly PageOperation[]): number[] {
-    if (operations.length > 0) {
-      // What an earlier step saved must be there for this one to restore.
-      this.flush();
+  run(runtime: StageRuntime, operations: readonly PageOperation[]): readonly number[] {
+    if (operations.length === 0) {
+      return NONE;
     }
     const missing: number[] = [];
     for (const [index, operation] of operations.entries()) {
@@ -58,6 +66,7 @@ export class PageOperator {
           operation satisfies never;
       }
     }
+    this.#writeLater();
     return missing;
   }
 
@@ -68,18 +77,25 @@ export class PageOperator {
 
   /** Writes what `run` has copied. */
   flush(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
     for (const { key, start, end } of this.#waiting.splice(0)) {
       this.#store.write(key, (this.#buffer as Uint8Array).subarray(start, end));
+    }
+  }
+
+  #writeLater(): void {
+    const numBytes = this.#waiting.at(-1)?.end ?? 0;
+    if (numBytes > 0 && (this.#delayMs === 0 || numBytes > this.#bufferBytes / 2)) {
+      void this.#clock.yieldToEvents().then(() => this.flush());
+    } else if (numBytes > 0) {
+      this.#timer ??= this.#clock.startTimer(this.#delayMs, () => this.flush());
     }
   }
 
   #save(key: PageKey, pages: PageParts, page: number): void {
     const { buffer, start, end } = this.#room(pages.pageBytes);
     pages.read(page, buffer.subarray(start, end));
-    if (end > this.#bufferBytes) {
-      this.#store.write(key, buffer.subarray(start, end));
-      return;
-    }
     this.#waiting.push({ key, start, end });
   }
 
@@ -96,10 +112,13 @@ export class PageOperator {
     return isThere;
   }
 
-  /** Place for a page's bytes behind those that wait; there is always one, beyond `bufferBytes` for a moment only. */
+  /** Place for a page's bytes behind those that wait. When there is none these are written first. */
   #room(pageBytes: number): { readonly buffer: Uint8Array<ArrayBuffer>; readonly start: number; readonly end: number } {
+    this.#buffer ??= new Uint8Array(Math.max(this.#bufferBytes, pageBytes));
+    if ((this.#waiting.at(-1)?.end ?? 0) + pageBytes > this.#buffer.byteLength) {
+      this.flush();
+    }
     const start = this.#waiting.at(-1)?.end ?? 0;
-    this.#buffer ??= new Uint8Array(this.#bufferBytes + pageBytes);
     return { buffer: this.#buffer, start, end: start + pageBytes };
   }
 

@@ -2,20 +2,18 @@
  * The head's side of a ring: opens it under a new epoch, sends steps round it, and notices when it breaks. What to do
  * about a broken ring is the engine's decision.
  */
-import { KV_FORMAT_VERSION } from '../../wasm/host/kv-format.ts';
 import type { ModelConfig } from '../../wasm/host/model-config.ts';
 import type { StageAssignment } from '../model/assignment.ts';
 import type { PageKey } from '../kv/page-key.ts';
 import type { RuntimeHost, RuntimeLease } from '../model/runtime-host.ts';
 import { assert } from '../../wasm/host/assert.ts';
 import type { AssetSource } from '../platform/assets.ts';
-import { randomId, withDeadline, type Clock, type Entropy, type Timer } from '../platform/clock.ts';
+import { randomId, withDeadline, type Clock, type Entropy } from '../platform/clock.ts';
 import type { FrameLink, LinkConnector } from '../platform/link.ts';
 import type { PageStore } from '../platform/page-store.ts';
 import { describeError, err, ok, type Result } from '../result.ts';
 import { decodeFrame } from './decode-frame.ts';
 import { encodeFrame } from './encode-frame.ts';
-import { FRAME_VERSION } from './frame.ts';
 import { connectToNext, InboundLinks } from './handshake.ts';
 import { PAGE_OPERATIONS_MAX } from './page-operation.ts';
 import { PageOperator } from './page-operator.ts';
@@ -29,9 +27,10 @@ import {
   type StageControl,
   type StageFailure,
 } from './ring-protocol.ts';
-import { firstFailure, judgeLayers, unreachable } from './opening.ts';
+import { firstFailure, judgeLayers, openRequest, unreachable } from './opening.ts';
 import { gatherRows } from './rows.ts';
 import { StepDeadline, type TimedStep } from './step-deadline.ts';
+import { StepWatch } from './step-watch.ts';
 import { checkResult, type RingStep, type StepResult } from './ring-step.ts';
 
 export interface RingHeadOptions {
@@ -59,7 +58,6 @@ export interface RingOpened {
 interface PendingStep {
   readonly step: RingStep;
   readonly timed: TimedStep;
-  readonly deadline: Timer;
   readonly resolve: (result: Result<StepResult, StageFailure>) => void;
 }
 
@@ -71,6 +69,7 @@ interface OpenEpoch {
   readonly openedMs: number;
   readonly pendingSteps: Map<number, PendingStep>;
   readonly stepDeadline: StepDeadline;
+  readonly stepWatch: StepWatch;
   lastStepId: number;
 }
 
@@ -91,7 +90,7 @@ export class RingHead {
     assert(options.stages.length === stageCount - 1, 'a ring needs a control for every other stage');
     this.#options = options;
     this.#timings = options.timings ?? RING_TIMINGS;
-    this.#pages = new PageOperator(options.pageStore);
+    this.#pages = new PageOperator(options.pageStore, options.clock, this.#timings.saveDelayMs);
     this.#inbound = new InboundLinks({
       identity: options.assignment,
       clock: options.clock,
@@ -188,6 +187,7 @@ export class RingHead {
       openedMs: clock.nowMs(),
       pendingSteps: new Map(),
       stepDeadline: new StepDeadline(this.#timings),
+      stepWatch: new StepWatch(clock, (stepId) => this.#failLate(stepId)),
       lastStepId: 0,
     };
     const generations = [
@@ -200,19 +200,8 @@ export class RingHead {
   }
 
   async #openStage(stage: StageControl, stageIndex: number, epoch: number): Promise<OpenStageResult> {
-    const { stageCount, manifestSha256, numPages, numTokensMax, contextLengthMax } = this.#options.assignment;
-    const versions = { protocolVersion: FRAME_VERSION, kvFormatVersion: KV_FORMAT_VERSION };
     try {
-      return await stage.openStage({
-        epoch,
-        ...versions,
-        stageIndex,
-        stageCount,
-        manifestSha256,
-        numPages,
-        numTokensMax,
-        contextLengthMax,
-      });
+      return await stage.openStage(openRequest(this.#options.assignment, stageIndex, epoch));
     } catch (thrown) {
       return err(unreachable(stageIndex, thrown));
     }
@@ -278,7 +267,8 @@ export class RingHead {
     }
     const stepId = ++open.lastStepId;
     try {
-      this.#options.host.touch(this.#options.owner);
+      const nowMs = this.#options.clock.nowMs();
+      this.#options.host.touch(this.#options.owner, nowMs);
       const missing = this.#compute(open.lease, step);
       const { runtime, config } = open.lease;
       const { hiddenSize } = config;
@@ -298,7 +288,7 @@ export class RingHead {
         sequences,
         hiddenStates,
       });
-      const result = this.#awaitResult(open, stepId, step);
+      const result = this.#awaitResult(open, stepId, step, nowMs);
       outbound.send(frame);
       return result;
     } catch (thrown) {
@@ -308,16 +298,11 @@ export class RingHead {
       const failure: StageFailure = { code: 'crashed', retryable: true, message };
       this.#fail(failure);
       return Promise.resolve(err(failure));
-    } finally {
-      if (step.pageOperations.length > 0) {
-        // When the frame has left.
-        void this.#options.clock.yieldToEvents().then(() => this.#pages.flush());
-      }
     }
   }
 
   /** The head's part of a step. @returns the operations whose page it does not have */
-  #compute({ runtime }: RuntimeLease, { pageOperations, sequences, tokenIds }: RingStep): number[] {
+  #compute({ runtime }: RuntimeLease, { pageOperations, sequences, tokenIds }: RingStep): readonly number[] {
     const missing = this.#pages.run(runtime, pageOperations);
     if (sequences.length > 0) {
       runtime.embed(tokenIds);
@@ -326,16 +311,21 @@ export class RingHead {
     return missing;
   }
 
-  #awaitResult(open: OpenEpoch, stepId: number, step: RingStep): Promise<Result<StepResult, StageFailure>> {
-    const { clock } = this.#options;
-    const timed = open.stepDeadline.sent(step.tokenIds.length, step.pageOperations.length, clock.nowMs());
-    return new Promise((resolve) => {
-      const deadline = clock.startTimer(timed.deadlineMs, () => {
-        const message = `step ${stepId} did not come back within ${Math.round(timed.deadlineMs)} ms`;
-        this.#fail({ code: 'deadline', retryable: true, message });
-      });
-      open.pendingSteps.set(stepId, { step, timed, deadline, resolve });
-    });
+  #awaitResult(
+    open: OpenEpoch,
+    stepId: number,
+    step: RingStep,
+    nowMs: number,
+  ): Promise<Result<StepResult, StageFailure>> {
+    const timed = open.stepDeadline.sent(step.tokenIds.length, step.pageOperations.length, nowMs);
+    open.stepWatch.add(stepId, nowMs, timed.deadlineMs);
+    return new Promise((resolve) => open.pendingSteps.set(stepId, { step, timed, resolve }));
+  }
+
+  #failLate(stepId: number): void {
+    const deadlineMs = this.#open?.pendingSteps.get(stepId)?.timed.deadlineMs ?? 0;
+    const message = `step ${stepId} did not come back within ${Math.round(deadlineMs)} ms`;
+    this.#fail({ code: 'deadline', retryable: true, message });
   }
 
   /**
@@ -375,7 +365,7 @@ export class RingHead {
       checkResult(frame, pending.step, open.lease.config.hiddenSize);
       open.pendingSteps.delete(frame.stepId);
       open.stepDeadline.received(pending.timed, this.#options.clock.nowMs());
-      pending.deadline.cancel();
+      open.stepWatch.remove(frame.stepId);
       pending.resolve(ok({ rows: frame.hiddenStates, missing: frame.missing }));
     } catch (thrown) {
       this.#fail({ code: 'crashed', retryable: true, message: `bad result: ${describeError(thrown)}` });
@@ -397,8 +387,9 @@ export class RingHead {
     this.#options.host.release(this.#options.owner);
     this.#inbound.closeOthers(null, failure.message);
     open?.outbound?.close(failure.message);
+    open?.stepWatch.end();
+    this.#pages.flush();
     for (const pending of open?.pendingSteps.values() ?? []) {
-      pending.deadline.cancel();
       pending.resolve(err(failure));
     }
   }

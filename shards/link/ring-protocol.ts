@@ -96,6 +96,8 @@ export interface RingTimings extends StepDeadlineBounds {
   readonly rotateAfterMs: number;
   /** A later stage that hears nothing this long gives its links up: the head is gone without a close. */
   readonly stageIdleCloseMs: number;
+  /** How long a saved page waits to be written with others. An isolate that dies meanwhile takes as much of its pages along. */
+  readonly saveDelayMs: number;
 }
 
 export const RING_TIMINGS: RingTimings = {
@@ -106,4 +108,5 @@ export const RING_TIMINGS: RingTimings = {
   idleCloseMs: 5_000,
   rotateAfterMs: 13 * 60_000,
   stageIdleCloseMs: 60_000,
+  saveDelayMs: 500,
 };

@@ -9,7 +9,7 @@ import type { PageStore } from '../platform/page-store.ts';
 import { releaseBytes } from '../platform/release-bytes.ts';
 import { describeError, err, ok, type Result } from '../result.ts';
 import { decodeFrame } from './decode-frame.ts';
-import { encodeFrame } from './encode-frame.ts';
+import { encodeFrame, rewriteHiddenStates } from './encode-frame.ts';
 import { FRAME_VERSION, FrameError, type StepFrame } from './frame.ts';
 import { connectToNext, InboundLinks } from './handshake.ts';
 import { PageOperator, unionOf } from './page-operator.ts';
@@ -72,14 +72,15 @@ export class StageNode implements StageControl {
   constructor(options: StageNodeOptions) {
     this.#options = options;
     this.#timings = options.timings ?? RING_TIMINGS;
-    this.#pages = new PageOperator(options.pageStore);
+    this.#pages = new PageOperator(options.pageStore, options.clock, this.#timings.saveDelayMs);
     this.#inbound = new InboundLinks({
       identity: options.assignment,
       clock: options.clock,
       helloDeadlineMs: this.#timings.helloDeadlineMs,
       onFrame: (epoch, bytes) => {
-        this.#onFrame(epoch, bytes);
-        releaseBytes(bytes);
+        if (!this.#onFrame(epoch, bytes)) {
+          releaseBytes(bytes);
+        }
       },
       onClose: (epoch, reason) => this.#leave(epoch, `the previous stage closed the link: ${reason}`),
     });
@@ -168,46 +169,52 @@ export class StageNode implements StageControl {
     return err({ code: 'superseded', retryable: true, message: `epoch ${epoch} was overtaken or closed` });
   }
 
-  #onFrame(epoch: number, bytes: Uint8Array<ArrayBuffer>): void {
+  /** @returns whether `bytes` went on to the next stage, and so are no longer this one's. */
+  #onFrame(epoch: number, bytes: Uint8Array<ArrayBuffer>): boolean {
     const active = this.#active;
     if (active === null || active.epoch !== epoch) {
-      return;
+      return false;
     }
     try {
       const frame = decodeFrame(bytes);
       if (frame.kind !== 'step' || frame.epoch !== epoch) {
         throw new FrameError('bad_kind', `a ${frame.kind} frame of epoch ${frame.epoch} came by the link of ${epoch}`);
       }
-      active.lastFrameMs = this.#options.clock.nowMs();
+      const { clock, host, owner } = this.#options;
+      active.lastFrameMs = clock.nowMs();
       if (frame.stepId <= active.lastStepId) {
-        return;
+        return false;
       }
       if (frame.stepId !== active.lastStepId + 1) {
         throw new FrameError('bad_field', `step ${frame.stepId} came after step ${active.lastStepId}`);
       }
       active.lastStepId = frame.stepId;
-      active.outbound.send(this.#runStep(active.lease, frame));
-      if (frame.pageOperations.length > 0) {
-        void this.#options.clock.yieldToEvents().then(() => this.#pages.flush());
-      }
+      host.touch(owner, active.lastFrameMs);
+      const next = this.#runStep(active.lease, frame, bytes);
+      active.outbound.send(next);
+      return next === bytes;
     } catch (thrown) {
       if (!(thrown instanceof FrameError)) {
         // Nobody knows what a kernel had written when it stopped.
         this.#options.host.invalidateContents(this.#options.owner);
       }
       this.#leave(epoch, `stage ${this.#options.assignment.stageIndex} failed: ${describeError(thrown)}`);
+      return false;
     }
   }
 
-  /** @returns the frame for the next stage: all rows, or for the head the wanted ones. */
-  #runStep(lease: RuntimeLease, frame: StepFrame): Uint8Array<ArrayBuffer> {
-    const { assignment, host, owner } = this.#options;
+  /**
+   * @param bytes of the frame
+   * @returns the frame for the next stage, with all rows, in `bytes` where possible; or for the head, with the wanted ones
+   */
+  #runStep(lease: RuntimeLease, frame: StepFrame, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    const { assignment } = this.#options;
     const { runtime } = lease;
     const { hiddenSize } = runtime.options.config;
     checkStep(frame, assignment, hiddenSize);
-    host.touch(owner);
     const { epoch, stepId, sequences, pageOperations } = frame;
-    const missing = unionOf(frame.missing, this.#pages.run(runtime, pageOperations));
+    const ownMissing = this.#pages.run(runtime, pageOperations);
+    const missing = ownMissing.length === 0 ? frame.missing : unionOf(frame.missing, ownMissing);
     if (sequences.length > 0) {
       runtime.hiddenStates.set(frame.hiddenStates);
       runtime.forward(sequences);
@@ -218,6 +225,10 @@ export class StageNode implements StageControl {
       return encodeFrame({ kind: 'result', epoch, stepId, hiddenSize, numPageOperations, missing, hiddenStates });
     }
     const hiddenStates = runtime.hiddenStates.subarray(0, frame.hiddenStates.length);
+    if (missing === frame.missing) {
+      rewriteHiddenStates(bytes, frame, hiddenStates);
+      return bytes;
+    }
     return encodeFrame({ kind: 'step', epoch, stepId, hiddenSize, pageOperations, missing, sequences, hiddenStates });
   }
 
@@ -238,6 +249,7 @@ export class StageNode implements StageControl {
       return;
     }
     this.#active = null;
+    this.#pages.flush();
     active.idleTimer?.cancel();
     active.outbound.close(reason);
     this.#options.host.release(this.#options.owner);
@@ -277,30 +289,31 @@ function findMismatch(assignment: StageAssignment, request: OpenStageRequest): S
 
 /** Bounds that only the stage knows; `decodeFrame` has checked that the frame is consistent in itself. */
 function checkStep(frame: StepFrame, assignment: StageAssignment, hiddenSize: number): void {
-  const reject = (message: string): never => {
-    throw new FrameError('bad_field', `step ${frame.stepId}: ${message}`);
-  };
-  const checkPage = (page: number): void => {
-    if (page >= assignment.numPages) {
-      reject(`page ${page} of ${assignment.numPages}`);
-    }
-  };
   if (frame.hiddenSize !== hiddenSize) {
-    reject(`hiddenSize ${frame.hiddenSize}, the model has ${hiddenSize}`);
+    throw badStep(frame, `hiddenSize ${frame.hiddenSize}, the model has ${hiddenSize}`);
   }
   if (frame.hiddenStates.length > assignment.numTokensMax * hiddenSize) {
-    reject(`more than ${assignment.numTokensMax} tokens`);
+    throw badStep(frame, `more than ${assignment.numTokensMax} tokens`);
   }
+  const { numPages } = assignment;
   for (const { startPosition, numTokens, pageTable } of frame.sequences) {
     if (startPosition + numTokens > assignment.contextLengthMax) {
-      reject(`a sequence is longer than ${assignment.contextLengthMax} tokens`);
+      throw badStep(frame, `a sequence is longer than ${assignment.contextLengthMax} tokens`);
     }
     for (let i = 0; i < pageTable.length; i++) {
-      checkPage(pageTable[i] as number);
+      if ((pageTable[i] as number) >= numPages) {
+        throw badStep(frame, `page ${pageTable[i]} of ${numPages}`);
+      }
     }
   }
   for (const operation of frame.pageOperations) {
-    checkPage(operation.page);
-    checkPage(operation.kind === 'copy' ? operation.sourcePage : operation.page);
+    const page = Math.max(operation.page, operation.kind === 'copy' ? operation.sourcePage : 0);
+    if (page >= numPages) {
+      throw badStep(frame, `page ${page} of ${numPages}`);
+    }
   }
+}
+
+function badStep({ stepId }: StepFrame, message: string): FrameError {
+  return new FrameError('bad_field', `step ${stepId}: ${message}`);
 }

@@ -89,7 +89,7 @@ export class RuntimeHost {
       if (this.#contents?.owner !== owner) {
         this.#contents = { owner, generation: randomId(this.#options.entropy) };
       }
-      this.touch(owner);
+      this.touch(owner, this.#options.clock.nowMs());
       return ok({ runtime, config: runtime.options.config, kvGeneration: this.#contents.generation });
     } catch (thrown) {
       // The owner may have asked again meanwhile, and have got what this call did not.
@@ -109,10 +109,10 @@ export class RuntimeHost {
     return { runtime, config: runtime.options.config, kvGeneration: contents.generation };
   }
 
-  /** Tells that the holder is alive; called with every step. */
-  touch(owner: string): void {
+  /** Tells that the holder is alive; called with every step, whose caller knows the time. */
+  touch(owner: string, nowMs: number): void {
     if (this.#holder?.owner === owner) {
-      this.#holder.lastUsedMs = this.#options.clock.nowMs();
+      this.#holder.lastUsedMs = nowMs;
     }
   }
 

@@ -55,7 +55,12 @@ const SETTINGS: readonly (readonly [name: string, options: Partial<LocalEngineOp
 ];
 
 describe.each(SETTINGS)('%s', (_, settings) => {
-  const options = { numTokensMax: 32, ...settings, limits: { reopenDelayMs: 1, ...settings.limits } };
+  const options = {
+    numTokensMax: 32,
+    timings: { saveDelayMs: 0 },
+    ...settings,
+    limits: { reopenDelayMs: 1, ...settings.limits },
+  };
   const stageCount = options.stageCount ?? 1;
 
   /** That outlive their ring. */

@@ -20,7 +20,7 @@ const chain = new PageHashChain('tenant');
 const KEYS = Array.from({ length: NUM_PAGES }, (_, i) => chain.key(PREFIX, i));
 
 const open = (options: Partial<LocalEngineOptions> = {}): Promise<LocalEngine> =>
-  rings.open({ stageCount: 2, ...options });
+  rings.open({ stageCount: 2, timings: { saveDelayMs: 0 }, ...options });
 
 const finishOf = (events: readonly GenerateEvent[]): GenerateEvent | undefined => events.at(-1);
 const question = requestOf({ promptTokens: [...PREFIX, 9, 8, 7], cacheSalt: 'tenant' });

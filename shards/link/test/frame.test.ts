@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { pagesForTokens } from '../../kv/page-table.ts';
 import { crc32 } from '../crc32.ts';
 import { decodeFrame } from '../decode-frame.ts';
-import { encodeFrame, frameChecksum } from '../encode-frame.ts';
+import { encodeFrame, frameChecksum, rewriteHiddenStates } from '../encode-frame.ts';
 import type { PageOperation } from '../page-operation.ts';
 import {
   FRAME_LIMITS,
@@ -54,7 +54,7 @@ const operationArbitrary: fc.Arbitrary<PageOperation> = fc.oneof(
   fc.record({ kind: fc.constant('restore' as const), page: u32, key: keyArbitrary }),
 );
 
-const stepArbitrary: fc.Arbitrary<Frame> = fc
+const stepArbitrary: fc.Arbitrary<StepFrame> = fc
   .record({
     epoch: epochArbitrary,
     stepId: u32,
@@ -158,6 +158,21 @@ describe('frames', () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it('take other hidden states in their own bytes, and are then as if they had been made with them', () => {
+    fc.assert(
+      fc.property(stepArbitrary, (frame) => {
+        const bytes = encodeFrame(frame);
+        const hiddenStates = frame.hiddenStates.map((value) => value / 2 + 1);
+        rewriteHiddenStates(bytes, decodeFrame(bytes) as StepFrame, hiddenStates);
+        expect(bytes).toEqual(encodeFrame({ ...frame, hiddenStates }));
+      }),
+    );
+    const bytes = encodeFrame(step(2));
+    const frame = decodeFrame(bytes) as StepFrame;
+    expect(() => rewriteHiddenStates(bytes, frame, frame.hiddenStates.subarray(1))).toThrow('one row for each token');
+    expect(() => rewriteHiddenStates(bytes.slice(), frame, frame.hiddenStates)).toThrow('not read from these bytes');
   });
 
   it('are read in place where they are aligned, and copied where not', () => {

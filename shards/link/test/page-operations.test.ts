@@ -1,5 +1,6 @@
 /** Pages that are copied, saved and restored by the stages of a ring, between its steps. */
 import { describe, expect, it } from 'vitest';
+import { ManualClock } from '../../../ops/testing/manual-clock.ts';
 import { KV_FORMAT_VERSION } from '../../../wasm/host/kv-format.ts';
 import { PAGE_SIZE_TOKENS, type StageRuntime } from '../../../wasm/host/stage-runtime.ts';
 import type { PageKey } from '../../kv/page-key.ts';
@@ -99,6 +100,8 @@ describe.each(STAGE_COUNTS)('in a ring of %i', (stageCount) => {
       await run(local, fill(2, 1));
       await run(local, only({ kind: 'save', page: 2, key: keyOf('1') }, { kind: 'save', page: 2, key: keyOf('2') }));
       await run(local, only({ kind: 'copy', page: 3, sourcePage: 2 }));
+      // An edit of nothing writes what waits.
+      await local.ring.editPages({ kind: 'delete', keys: [] });
       local.pageStores[lacking]?.delete([keyOf('1')]);
       const restores = only(
         { kind: 'restore', page: 4, key: keyOf('2') },
@@ -161,27 +164,66 @@ describe('pages that wait to be written', () => {
   const runtime = { pages } as unknown as StageRuntime;
   const save = (digit: string): PageOperation => ({ kind: 'save', page: 0, key: keyOf(digit) });
 
-  it('fill a buffer; what finds no room is written at once', () => {
+  const digitsIn = (store: PageStore): string[] => ['1', '2', '3'].filter((digit) => store.has(keyOf(digit)));
+
+  it('fill a buffer; those that fill it are written before there is one more', () => {
     const store: PageStore = new MemoryPageStore({ clock: systemClock });
-    const operator = new PageOperator(store, 200);
+    const operator = new PageOperator(store, new ManualClock(), 500, 200);
     page.fill(1);
     operator.run(runtime, [save('1'), save('2')]);
-    expect([store.has(keyOf('1')), store.has(keyOf('2'))]).toEqual([false, false]);
+    expect(digitsIn(store)).toEqual([]);
     page.fill(2);
-    operator.flush();
-    operator.run(runtime, [save('3'), save('4'), save('5')]);
-    expect(['1', '3', '4', '5'].map((digit) => store.has(keyOf(digit)))).toEqual([true, false, false, true]);
+    operator.run(runtime, [save('3')]);
+    expect(digitsIn(store)).toEqual(['1', '2']);
     page.fill(3);
     operator.flush();
     const into = new Uint8Array(100);
     for (const [digit, value] of [
       ['1', 1],
-      ['4', 2],
-      ['5', 2],
+      ['2', 1],
+      ['3', 2],
     ] as const) {
       expect(store.read(keyOf(digit), into)).toBe(true);
       expect(into[99]).toBe(value);
     }
+  });
+
+  it('are written together, after a while', async () => {
+    const clock = new ManualClock();
+    const store: PageStore = new MemoryPageStore({ clock });
+    const operator = new PageOperator(store, clock, 500, 1000);
+    operator.run(runtime, [save('1')]);
+    await clock.wind(499);
+    operator.run(runtime, [save('2')]);
+    expect([digitsIn(store), clock.numTimers]).toEqual([[], 1]);
+    await clock.wind(1);
+    expect([digitsIn(store), clock.numTimers]).toEqual([['1', '2'], 0]);
+  });
+
+  it('are written when the step has gone on, once they take half of the room', async () => {
+    const clock = new ManualClock();
+    const store: PageStore = new MemoryPageStore({ clock });
+    const operator = new PageOperator(store, clock, 500, 400);
+    operator.run(runtime, [save('1'), save('2')]);
+    await clock.yieldToEvents();
+    expect(digitsIn(store)).toEqual([]);
+    operator.run(runtime, [save('3')]);
+    expect(digitsIn(store)).toEqual([]);
+    await clock.yieldToEvents();
+    expect([digitsIn(store), clock.numTimers]).toEqual([['1', '2', '3'], 0]);
+  });
+
+  it('can be restored before they are written', () => {
+    const store: PageStore = new MemoryPageStore({ clock: systemClock });
+    const operator = new PageOperator(store, new ManualClock(), 500, 400);
+    const written: number[] = [];
+    Object.assign(pages, { write: (_: number, bytes: Uint8Array) => written.push(bytes[99] as number) });
+    page.fill(7);
+    operator.run(runtime, [save('1')]);
+    page.fill(8);
+    expect(operator.has(keyOf('1'))).toBe(true);
+    expect(operator.run(runtime, [{ kind: 'restore', page: 0, key: keyOf('1') }])).toEqual([]);
+    expect(written).toEqual([7]);
   });
 });
 

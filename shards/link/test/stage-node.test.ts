@@ -19,7 +19,11 @@ import { StageNode } from '../stage-node.ts';
 
 const rings = await tinyRings();
 const kernels = await loadKernels();
-const assignment = (await rings.open({ stageCount: 3 })).assignments[1] as StageAssignment;
+const [, assignment, lastAssignment] = (await rings.open({ stageCount: 3 })).assignments as [
+  StageAssignment,
+  StageAssignment,
+  StageAssignment,
+];
 const HIDDEN_SIZE = 64;
 
 /** What a link brought, and whether it is still open. */
@@ -53,14 +57,18 @@ interface Fixture {
   readonly next: Recorder[];
 }
 
-function createNode(timings: Partial<RingTimings> = {}, answer?: () => Uint8Array<ArrayBuffer>): Fixture {
+function createNode(
+  timings: Partial<RingTimings> = {},
+  answer?: () => Uint8Array<ArrayBuffer>,
+  own: StageAssignment = assignment,
+): Fixture {
   const next: Recorder[] = [];
   const createRuntime = (options: Parameters<typeof createStageRuntime>[1]): ReturnType<typeof createStageRuntime> =>
     createStageRuntime(kernels, options);
   const node = new StageNode({
-    assignment,
+    assignment: own,
     owner: 'test',
-    host: new RuntimeHost({ assignment, createRuntime, clock: systemClock, entropy: systemEntropy }),
+    host: new RuntimeHost({ assignment: own, createRuntime, clock: systemClock, entropy: systemEntropy }),
     assets: rings.assets,
     connectNext: () => {
       const [near, far] = createLocalLinkPair(systemClock);
@@ -200,9 +208,29 @@ describe('a hello', () => {
   });
 });
 
+describe('a step on its way', () => {
+  it('differs in nothing but its hidden states from the one that came', async () => {
+    const { previous, following } = await openNode();
+    const sent = decodeFrame(step(1)) as StepFrame;
+    previous.link.send(step(1));
+    await poll(() => stepsOf(following).length === 1);
+    const passedOn = following.frames.at(-1) as StepFrame;
+    expect({ ...passedOn, hiddenStates: null }).toEqual({ ...sent, hiddenStates: null });
+    expect(passedOn.hiddenStates).not.toEqual(sent.hiddenStates);
+  });
+
+  it('tells of a page that this stage does not have', async () => {
+    const { previous, following } = await openNode();
+    const key = { tenant: 'a'.repeat(32), hash: 'b'.repeat(32) };
+    previous.link.send(step(1, { pageOperations: [{ kind: 'restore', page: 7, key }] }));
+    await poll(() => stepsOf(following).length === 1);
+    expect(following.frames.at(-1)).toMatchObject({ missing: [0] });
+  });
+});
+
 describe('the memory of a frame', () => {
-  it('is given back as soon as its step has run, not when a collector comes', async () => {
-    const { node, next } = createNode();
+  it('is given back where the step ends, not when a collector comes', async () => {
+    const { node, next } = createNode({}, undefined, lastAssignment);
     const [near, far] = createLocalLinkPair(systemClock);
     const taken: Uint8Array[] = [];
     node.acceptLink({
@@ -217,11 +245,16 @@ describe('the memory of a frame', () => {
           onClose: (reason) => handlers.onClose(reason),
         }),
     });
-    near.send(hello());
-    await node.openStage(openRequest(1));
-    near.send(step(1));
-    await poll(() => stepsOf(next[0] as Recorder).length === 1);
-    expect(taken.map(({ byteLength }) => byteLength > 0)).toEqual([true, false]);
+    near.send(hello({ stageIndex: 1 }));
+    await node.openStage({ ...openRequest(1), stageIndex: 2 });
+    const numTokens = assignment.numTokensMax;
+    const sequence = { sequenceId: 1, startPosition: 0, numTokens, pageTable: [0, 1, 2, 3], resultRows: [] };
+    const hiddenStates = Float32Array.from({ length: numTokens * HIDDEN_SIZE }, (_, i) => Math.sin(i));
+    near.send(step(1, { sequences: [sequence], hiddenStates }));
+    near.send(step(2));
+    await poll(() => (next[0] as Recorder).frames.filter(({ kind }) => kind === 'result').length === 2);
+    // Hello, a large frame, and a small one that a collector may have.
+    expect(taken.map(({ byteLength }) => byteLength > 0)).toEqual([true, false, true]);
   });
 });
 

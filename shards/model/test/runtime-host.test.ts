@@ -91,7 +91,7 @@ describe('RuntimeHost', () => {
     const { host, clock } = createHost();
     await host.acquire('a', rings.assets);
     clock.now += LEASE_STALE_MS - 1;
-    host.touch('a');
+    host.touch('a', clock.nowMs());
     clock.now += LEASE_STALE_MS - 1;
     expect(await host.acquire('b', rings.assets)).toMatchObject({ error: { code: 'busy' } });
   });

@@ -79,7 +79,7 @@ export class TestShard extends StageShard {
 
   /** An object that is to be evicted is waited for until its links are closed; an opening that hangs is tried again. */
   protected override readTimings(): RingTimings {
-    return { ...RING_TIMINGS, idleCloseMs: 20, openDeadlineMs: 20_000 };
+    return { ...RING_TIMINGS, idleCloseMs: 20, openDeadlineMs: 20_000, saveDelayMs: 0 };
   }
 
   protected override readAssignment(): StageAssignment {
