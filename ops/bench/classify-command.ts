@@ -7,7 +7,7 @@ export function registerClassifyBench(bench: Command): void {
   bench
     .command('classify')
     .description(
-      'a text classified against prefilled for chat, 64 texts at once against one by one, and a chat beside 200 calls',
+      'a text classified against prefilled for chat, 64 texts in one call against 64 calls, and a chat beside 200 calls',
     )
     .option('--key <key>', 'API key', 'sk-local')
     .option('--rounds <count>', 'rounds', '5')

@@ -79,8 +79,12 @@ async function attemptOnce(
   head: FeatureHead,
   signal: AbortSignal,
 ): Promise<FeatureFailure | null> {
-  const missing = [...rows.keys()].filter((index) => rows[index] === null);
-  const texts = missing.map((index) => request.texts[index] ?? []);
+  const tokensOf = (index: number): readonly number[] => request.texts[index] ?? [];
+  // The longest first: short ones fill the micro-batches better that are left over.
+  const missing = [...rows.keys()]
+    .filter((index) => rows[index] === null)
+    .sort((a, b) => tokensOf(b).length - tokensOf(a).length);
+  const texts = missing.map(tokensOf);
   try {
     const call = head.extractFeatures({ ...request, texts, isPieceTaken: true });
     const answer = await unlessAborted(call, signal, giveUp);

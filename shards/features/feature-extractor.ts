@@ -161,7 +161,7 @@ export class FeatureExtractor implements FeatureHead {
     if (windows.length === 0) {
       windows = this.#queue.takeWindows(room);
     }
-    return windows.length === 0 ? null : new FeatureBatch(windows, numPages);
+    return windows.length === 0 ? null : new FeatureBatch(windows, numPages, numTokensMax);
   }
 
   #failAll(failure: FeatureFailure): void {

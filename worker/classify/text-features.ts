@@ -34,14 +34,42 @@ export function tokensOf({ tokenizer }: TextModel, text: string): number[] {
   return tokens.length > 0 ? tokens : tokenizer.encode(' ');
 }
 
-/** @throws FeatureError when the head refuses or keeps failing; AbortedError when `signal` was aborted. */
+/**
+ * Equal texts are computed once.
+ * @throws FeatureError when the head refuses or keeps failing; AbortedError when `signal` was aborted.
+ */
 export async function featuresOf(
   source: FeatureSource,
   texts: readonly (readonly number[])[],
   signal: AbortSignal,
 ): Promise<TextFeatures> {
   const { parts, windowTokens } = FEATURE_RECIPE;
-  const request = { requestId: source.randomId(), texts, parts, windowTokens };
+  const { different, indexOf } = differentTexts(texts);
+  const request = { requestId: source.randomId(), texts: different, parts, windowTokens };
   const matrix = await extractFeatures(request, { heads: source.heads(), clock: source.clock, signal });
-  return { ...matrix, partSize: matrix.featureSize / parts.length };
+  const { featureSize } = matrix;
+  const features = different.length === texts.length ? matrix.features : new Float32Array(texts.length * featureSize);
+  if (features !== matrix.features) {
+    indexOf.forEach((from, to) => {
+      features.set(matrix.features.subarray(from * featureSize, (from + 1) * featureSize), to * featureSize);
+    });
+  }
+  const numTokens = texts.reduce((sum, tokens) => sum + tokens.length, 0);
+  return { features, featureSize, partSize: featureSize / parts.length, numTokens };
+}
+
+/** @returns each text once, and for every text its place among them */
+function differentTexts(texts: readonly (readonly number[])[]) {
+  const places = new Map<string, number>();
+  const different: (readonly number[])[] = [];
+  const indexOf = texts.map((tokens) => {
+    const key = tokens.join();
+    const known = places.get(key);
+    if (known !== undefined) {
+      return known;
+    }
+    places.set(key, different.length);
+    return different.push(tokens) - 1;
+  });
+  return { different, indexOf };
 }

@@ -59,7 +59,7 @@ function gateway(overrides: Partial<GatewayDeps> = {}) {
     await classifiers.settle();
     return made.id;
   };
-  return { app, classify, train };
+  return { app, classify, train, head: classifiers.head };
 }
 
 describe('with a classifier', () => {
@@ -80,6 +80,20 @@ describe('with a classifier', () => {
     expect(real.records.slice(numRecords)).toMatchObject([
       { surface: 'classify', outcome: 'completed', promptTokens: body.usage.prompt_tokens, completionTokens: 0 },
     ]);
+  });
+
+  it('computes equal texts once, and counts the tokens of all', async () => {
+    const { classify, train, head } = gateway();
+    const classifier = await train();
+    const numBefore = head.numTexts;
+    const input = ['a text qqq', 'something www', 'a text qqq', 'a text qqq'];
+    const { results, usage } = await classify({ classifier, input });
+    expect(head.numTexts - numBefore).toBe(2);
+    expect(results.map(({ label }) => label)).toEqual(['refund', 'where', 'refund', 'refund']);
+    expect(results[3]).toEqual({ ...results[0], index: 3 });
+    const alone = await Promise.all(input.map((text) => classify({ classifier, input: text })));
+    expect(results.map(({ scores }) => scores)).toEqual(alone.map((one) => one.results[0]?.scores));
+    expect(usage.prompt_tokens).toBe(alone.reduce((sum, one) => sum + one.usage.prompt_tokens, 0));
   });
 
   it('takes one text, the first scores only, and a version', async () => {

@@ -1,8 +1,8 @@
-/** The few calls of the classification API that the bench makes. */
+/** The few calls of the API that the bench makes. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OperatorError } from '../../support/operator-error.ts';
-import { promptOf } from '../prompts.ts';
 import type { Target } from '../streams.ts';
+import { shortText, systemText } from './texts.ts';
 
 /** Training takes some seconds; this many looks, a pause apart, are two minutes. */
 const LOOKS_MAX = 240;
@@ -10,6 +10,13 @@ const LOOK_PAUSE_MS = 500;
 
 /** Texts of one label: enough to train with, few enough to be done at once. */
 const TEXTS_PER_LABEL = 12;
+
+/** Tokens of what was asked, as the platform counts them. */
+export interface PromptUsage {
+  readonly promptTokens: number;
+  /** Of these, the ones that were not computed. */
+  readonly cachedTokens: number;
+}
 
 async function call(target: Target, path: string, body?: object): Promise<unknown> {
   const response = await fetch(`${target.url}${path}`, {
@@ -22,11 +29,6 @@ async function call(target: Target, path: string, body?: object): Promise<unknow
     throw new OperatorError('request_failed', `${target.name} answered ${path} with ${response.status}: ${text}`);
   }
   return JSON.parse(text);
-}
-
-/** About 15 tokens that nobody has seen before. */
-export function shortText(seed: number): string {
-  return `${promptOf(9, seed).split('\n')[0] ?? ''} please`;
 }
 
 /** @returns the id of a classifier with two labels that is ready */
@@ -49,12 +51,35 @@ export async function trainClassifier(target: Target): Promise<string> {
   throw new OperatorError('request_failed', `The classifier ${id} of ${target.name} did not become ready.`);
 }
 
-export async function classify(target: Target, classifier: string, input: string | readonly string[]): Promise<void> {
-  await call(target, '/v1/classify', { input, classifier });
+export async function classify(
+  target: Target,
+  classifier: string,
+  input: string | readonly string[],
+): Promise<PromptUsage> {
+  return usageOf(await call(target, '/v1/classify', { input, classifier }));
 }
 
-/** The text as a chat's only message, up to its first token. */
-export async function prefillForChat(target: Target, text: string): Promise<void> {
-  const messages = [{ role: 'user', content: text }];
-  await call(target, '/v1/chat/completions', { model: target.model, messages, max_tokens: 1, temperature: 0 });
+/** The text as a chat's only message, up to its first token: what every such chat begins with is in the prefix cache. */
+export function prefillForChat(target: Target, text: string): Promise<PromptUsage> {
+  return firstToken(target, [{ role: 'user', content: text }]);
+}
+
+/** The same with a system message that is as long as the template's own, and new: next to nothing of it is in the cache. */
+export function prefillColdForChat(target: Target, text: string, seed: number): Promise<PromptUsage> {
+  return firstToken(target, [
+    { role: 'system', content: systemText(seed) },
+    { role: 'user', content: text },
+  ]);
+}
+
+async function firstToken(target: Target, messages: readonly object[]): Promise<PromptUsage> {
+  const body = { model: target.model, messages, max_tokens: 1, temperature: 0 };
+  return usageOf(await call(target, '/v1/chat/completions', body));
+}
+
+function usageOf(answer: unknown): PromptUsage {
+  const { usage } = answer as {
+    usage: { prompt_tokens: number; prompt_tokens_details?: { cached_tokens?: number } | null };
+  };
+  return { promptTokens: usage.prompt_tokens, cachedTokens: usage.prompt_tokens_details?.cached_tokens ?? 0 };
 }

@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { detokenize } from '../../../worker/tokenizer/detokenizer.ts';
 import type { TextTokenizer } from '../../../worker/tokenizer/text-tokenizer.ts';
+import { SHORT_TEXT_TOKENS, shortText, SYSTEM_TEXT_TOKENS, systemText } from '../../bench/classify/texts.ts';
 import { type GoldenTokens, readGolden } from '../golden.ts';
 import { readTextModel } from '../prepare.ts';
 import { prepareDefaultModel } from './default-model.ts';
@@ -43,6 +44,14 @@ describe('tokenizer of the default model', () => {
     expect(golden.cases.length).toBeGreaterThan(500);
     const differing = golden.cases.filter(({ text, ids }) => tokenizer.encode(text).join() !== ids.join());
     expect(differing.map(({ text }) => shown(text))).toEqual([]);
+  });
+
+  it('gives the texts of the bench of classification the lengths that it speaks of', () => {
+    const lengths = (textOf: (seed: number) => string): number[] => [
+      ...new Set(Array.from({ length: 300 }, (_, seed) => tokenizer.encode(textOf(seed)).length)),
+    ];
+    expect(lengths(shortText)).toEqual([SHORT_TEXT_TOKENS]);
+    expect(lengths(systemText)).toEqual([SYSTEM_TEXT_TOKENS]);
   });
 
   it('gives the string back', () => {

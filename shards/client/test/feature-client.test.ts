@@ -8,6 +8,8 @@ import { AbortedError } from '../abort.ts';
 import { extractFeatures, FEATURE_RETRY_LIMITS, FeatureError, type FeatureMatrix } from '../feature-client.ts';
 
 const TEXTS = [[3], [4, 5], [6, 7, 8]];
+/** As heads are asked for them. */
+const LONGEST_FIRST = TEXTS.toReversed();
 
 /** The row of a text says which text it is. */
 function rowFrame(request: FeatureRequest, textIndex: number): FeatureFrame {
@@ -98,7 +100,7 @@ describe('features from a head', () => {
     expect(outcome.value).toBeNull();
     await clock.wind(2 * FEATURE_RETRY_LIMITS.firstDelayMs);
     expect(outcome.value).toEqual(expected);
-    expect(head.requests.map(({ texts }) => texts)).toEqual([TEXTS, [[3], [6, 7, 8]], [[3], [6, 7, 8]]]);
+    expect(head.requests.map(({ texts }) => texts)).toEqual([LONGEST_FIRST, [[6, 7, 8], [3]], [[6, 7, 8], [3]]]);
   });
 
   it.each(['break', 'end'] as const)('are asked for again where rows are missing (%s)', async (how) => {
@@ -111,7 +113,7 @@ describe('features from a head', () => {
     expect(outcome.value).toBeNull();
     await clock.wind(FEATURE_RETRY_LIMITS.firstDelayMs);
     expect(outcome.value).toEqual(expected);
-    expect(head.requests.map(({ texts }) => texts)).toEqual([TEXTS, [TEXTS[0], TEXTS[2]]]);
+    expect(head.requests.map(({ texts }) => texts)).toEqual([LONGEST_FIRST, [TEXTS[2], TEXTS[0]]]);
   });
 
   it('are given up after so many attempts', async () => {

@@ -8,7 +8,7 @@ import { loadWeights } from '../../model/weight-loader.ts';
 import { readAsset } from '../../platform/assets.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { systemClock } from '../../platform/system.ts';
-import type { LocalEngine } from '../../platform/local/local-engine.ts';
+import type { LocalEngine, LocalEngineOptions } from '../../platform/local/local-engine.ts';
 import { collect, pollStats, promptOf, requestOf, tinyRings, tokensOf } from '../../test/tiny-ring.ts';
 import { featureRequest, featuresOf, PARTS, readFrames, rowsOf, streamOf } from './support.ts';
 
@@ -104,6 +104,36 @@ describe('features of texts', () => {
     ]);
     expect(others.flat()).toEqual(expected);
     expect(first).toEqual(expected.map((row) => row.slice(0, row.length / PARTS.length)));
+  });
+
+  it('are computed with one token more where three would be left over of four, and it changes nothing', async () => {
+    const stepTokens: number[] = [];
+    const createRuntime: LocalEngineOptions['createRuntime'] = (options) => {
+      const runtime = createStageRuntime(kernels, options);
+      const forwardRange = runtime.forwardRange.bind(runtime);
+      runtime.forwardRange = (sequences, ...layers) => {
+        stepTokens.push(sequences.reduce((sum, { numTokens }) => sum + numTokens, 0));
+        forwardRange(sequences, ...layers);
+      };
+      return runtime;
+    };
+    // The last one fills a page of 16: behind it is no room.
+    const batches = [[15], [3], [14], [16], [4, 9, 10], [3, 16, 16]];
+    const texts = batches.map((lengths) => lengths.map((length, salt) => promptOf(length, salt)));
+    const defined = await Promise.all(texts.map(definedFeatures));
+    const local = await rings.open({ createRuntime });
+    // The first one also warms the kernels up.
+    await featuresOf(local, featureRequest());
+    for (const [index, batch] of texts.entries()) {
+      stepTokens.length = 0;
+      expect(await featuresOf(local, featureRequest({ texts: batch }))).toEqual(defined[index]);
+      expect([...new Set(stepTokens)]).toEqual([[16], [4], [14], [16], [24], [35]][index]);
+    }
+    const narrow = await rings.open({ createRuntime, numTokensMax: 19 });
+    await featuresOf(narrow, featureRequest());
+    stepTokens.length = 0;
+    await featuresOf(narrow, featureRequest({ texts: [promptOf(16), promptOf(3)] }));
+    expect([...new Set(stepTokens)]).toEqual([19]);
   });
 
   it('of a long text are pooled over windows that do not see each other', async () => {
