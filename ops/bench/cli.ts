@@ -10,6 +10,7 @@ import { registerPrefixBench } from './prefix-command.ts';
 import { registerRingBench } from './ring-command.ts';
 import { registerServeBench } from './serve-command.ts';
 import { registerSpeculationBench } from './speculation-command.ts';
+import { registerStartBench } from './start-command.ts';
 
 /** Adds `bench` and its subcommands. */
 export function registerBenchCommands(program: Command): void {
@@ -23,5 +24,6 @@ export function registerBenchCommands(program: Command): void {
   registerSpeculationBench(bench);
   registerRingBench(bench);
   registerPrefixBench(bench);
+  registerStartBench(bench);
   registerClassifyBench(bench);
 }

@@ -38,6 +38,8 @@ export interface PlatformOptions {
   readonly inspectorPort?: number;
   /** Scripts in the place of the platform's own, for tests that do to them what nobody else may. */
   readonly entryPoints?: EntryPoints;
+  /** Resolves when the platform answers; asks for a chat by default. A bench has questions of its own. */
+  readonly untilReady?: (url: URL) => Promise<void>;
 }
 
 export interface Platform {
@@ -104,7 +106,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const stop = (): Promise<void> => (stopping ??= runtimes.stop());
   try {
     await runStep(progress, 'First token', async () => {
-      await waitUntilReady(url);
+      await (options.untilReady ?? waitUntilReady)(url);
       return { value: null, outcome: 'weights loaded, chat answered' };
     });
   } catch (error) {
