@@ -1,5 +1,5 @@
 /** Examples from a file on this machine: CSV with a header, or a JSON object on each line, as uploads are. */
-import { readFile } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import Papa from 'papaparse';
 import { messageOf, OperatorError } from '../support/operator-error.ts';
@@ -27,10 +27,21 @@ export function contentTypeOf(file: string): 'text/csv' | 'application/jsonl' {
   throw new OperatorError('usage', `${file} is neither .csv nor .jsonl.`, 'Give a file of one of these kinds.');
 }
 
+/** @throws OperatorError when the file is not there, or not for us. */
+export async function checkReadable(file: string): Promise<void> {
+  await access(file, constants.R_OK).catch((error: unknown) => {
+    throw unreadable(file, error);
+  });
+}
+
+function unreadable(file: string, error: unknown): OperatorError {
+  return new OperatorError('usage', `${file} cannot be read: ${messageOf(error)}.`);
+}
+
 /** @throws OperatorError naming the line that is wrong. */
 export async function readExamples(file: string, columns: ColumnNames): Promise<FileExample[]> {
   const content = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new OperatorError('usage', `${file} cannot be read: ${messageOf(error)}.`);
+    throw unreadable(file, error);
   });
   const text = content.replace(/^\uFEFF/, '');
   return contentTypeOf(file) === 'text/csv' ? fromCsv(text, file, columns) : fromJsonLines(text, file, columns);

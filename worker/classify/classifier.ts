@@ -139,13 +139,18 @@ export interface IndexEntry {
   readonly createdMs: number;
 }
 
+export interface IndexPage {
+  readonly ids: readonly string[];
+  readonly hasMore: boolean;
+}
+
 /** The object that knows which classifiers a tenant has. */
 export interface ClassifierIndexClient {
   /** @returns false when the tenant has as many as it may. */
   add(entry: IndexEntry): Promise<boolean>;
   remove(id: string): Promise<void>;
-  /** Ids, newest first, after `after` where that is not null. */
-  list(after: string | null, limit: number): Promise<{ readonly ids: readonly string[]; readonly hasMore: boolean }>;
+  /** Ids, newest first, after `after` where that is not null. Null when there is no such id to go on from. */
+  list(after: string | null, limit: number): Promise<IndexPage | null>;
   /** All of them. */
   all(): Promise<readonly string[]>;
   /** Leaves nothing. */

@@ -1,6 +1,6 @@
 /** Which classifiers a tenant has: ids and their age. What they are is known to their own objects alone. */
 import type { SqlDatabase } from '../storage/sql.ts';
-import type { ClassifierIndexClient, IndexEntry } from './classifier.ts';
+import type { ClassifierIndexClient, IndexEntry, IndexPage } from './classifier.ts';
 
 /** `docs/storage-schema.md` describes it; a test compares the two. */
 export const INDEX_SCHEMA = `CREATE TABLE IF NOT EXISTS classifier_entry (
@@ -31,8 +31,11 @@ export class IndexHost implements ClassifierIndexClient {
     return Promise.resolve();
   }
 
-  list(after: string | null, limit: number): Promise<{ readonly ids: readonly string[]; readonly hasMore: boolean }> {
+  list(after: string | null, limit: number): Promise<IndexPage | null> {
     this.#open();
+    if (after !== null && this.#sql.exec('SELECT id FROM classifier_entry WHERE id = ?', after).length === 0) {
+      return Promise.resolve(null);
+    }
     const rows = this.#sql.exec(
       `SELECT id FROM classifier_entry WHERE ? IS NULL OR (created_ms, id) < (SELECT created_ms, id FROM classifier_entry WHERE id = ?)
         ORDER BY created_ms DESC, id DESC LIMIT ?`,

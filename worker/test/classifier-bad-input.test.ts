@@ -167,6 +167,59 @@ describe('a CSV file', () => {
   });
 });
 
+describe('a file that is another than it says', () => {
+  const utf16 = (text: string) =>
+    new Uint8Array(new Uint16Array(Array.from(text, (char) => char.charCodeAt(0))).buffer);
+  it.each([
+    ['text;label\none;a\n', "separated by ';': save the file with commas"],
+    ['text\tlabel\none\ta\n', 'separated by tabs'],
+    ['text,label\rone,a\r', 'save the file with line feeds'],
+    ['{"text":"one","label":"a"}\n', "content type 'application/jsonl'"],
+    ['', "a header, such as 'text,label'"],
+    [utf16('text,label\none,a\n'), 'looks like UTF-16. Save the file as UTF-8'],
+  ])('%j is told what to do', async (text, advice) => {
+    const { csv } = setUp();
+    const response = await csv(text);
+    expect(response.status).toBe(400);
+    expect(((await response.json()) as { error: { message: string } }).error.message).toContain(advice);
+  });
+
+  it('and a list of JSON, sent as JSON Lines', async () => {
+    const { send } = setUp();
+    const response = await send('/v1/classifiers', JSON.stringify([A, B]), 'application/jsonl');
+    expect(await expectError(response, 400, null, 'invalid_jsonl')).toContain('{"examples": [...]}');
+  });
+
+  it('and fields by the names that the request gave them', async () => {
+    const { send } = setUp();
+    const path = '/v1/classifiers?text_column=utterance&label_column=intent';
+    const response = await send(path, '{"utterance":"one","intent":"a"}\n{"utterance":"two"}', 'application/jsonl');
+    expect(await expectError(response, 400, null, 'invalid_example')).toContain("line 2: 'intent' is required");
+  });
+});
+
+describe('what would have no effect', () => {
+  it('is refused by name', async () => {
+    const { app, create, send } = setUp();
+    const { id } = (await (await create({ examples: [A, B] })).json()) as { id: string };
+    const get = (path: string) => app.request(path, { headers: { authorization: 'Bearer sk-local' } });
+    const path = `/v1/classifiers/${id}`;
+    await expectError(await send(`${path}/train`, '{"version":3}'), 400, 'version', 'unknown_parameter');
+    await expectError(await send(`${path}/train?c=3`, '{}'), 400, 'c', 'unknown_parameter');
+    await expectError(await send(`${path}/train`, ' '.repeat(1025)), 413, null, 'body_too_large');
+    await expectError(await get(`${path}/report?v=1`), 400, 'v', 'unknown_parameter');
+    await expectError(await get(`${path}?stream=yes`), 400, 'stream', 'invalid_value');
+    await expectError(await get('/v1/classifiers?after=clf_gone'), 400, 'after', 'invalid_value');
+    await expectError(await get('/v1/classifiers?page=2'), 400, 'page', 'unknown_parameter');
+    const more = { examples: [A], options: { multi_label: true } };
+    await expectError(await send(`${path}/examples`, JSON.stringify(more)), 400, 'options', 'unknown_parameter');
+    const named = await send(`${path}/examples?name=x`, 'text,label\none,a\n', 'text/csv');
+    await expectError(named, 400, 'name', 'unknown_parameter');
+    expect((await send(`${path}/train`, ' '.repeat(1024))).status).toBe(409);
+    expect((await send(`${path}/train`, '', null)).status).toBe(409);
+  });
+});
+
 describe('a JSON Lines file', () => {
   it.each([
     ['{"text":"one","label":"a"}\nnot json\n', 'invalid_jsonl', 'line 2'],
@@ -199,7 +252,7 @@ describe('classifiers that are not there', () => {
       const response = await app.request(`/v1/classifiers/${id}${path}`, {
         method,
         headers: { authorization: 'Bearer sk-local', 'content-type': 'application/json' },
-        ...(method === 'POST' ? { body: JSON.stringify({ examples: [A] }) } : {}),
+        ...(method === 'POST' ? { body: path === '/train' ? '{}' : JSON.stringify({ examples: [A] }) } : {}),
       });
       await expectError(response, 404, 'classifier', 'classifier_not_found');
     }

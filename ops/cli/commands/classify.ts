@@ -15,7 +15,7 @@ import {
 } from '../../classify/classify-client.ts';
 import { type Answer, evaluate, type Evaluation } from '../../classify/metrics.ts';
 import { confusionHeatMap, reliabilityDiagram } from '../../classify/plots.ts';
-import { type ColumnNames, type FileExample, readExamples } from '../../classify/read-examples.ts';
+import { checkReadable, type ColumnNames, type FileExample, readExamples } from '../../classify/read-examples.ts';
 import { formatCount, formatMs, formatTable } from '../../support/format.ts';
 import { OperatorError } from '../../support/operator-error.ts';
 import { type Progress, runStep } from '../../support/progress.ts';
@@ -69,6 +69,7 @@ export async function trainCommand(file: string, flags: TrainFlags): Promise<voi
   const server = serverOf(flags);
   const name = flags.name ?? path.basename(file, path.extname(file));
   const upload = { file, name, isMultiLabel: flags.multiLabel ?? false, columns: columnsOf(flags) };
+  await checkReadable(file);
   const made = await runStep(progress, 'Upload', async () => {
     const value = await createClassifier(server, upload);
     return { value, outcome: `${formatCount(value.num_examples)} examples` };
@@ -80,7 +81,9 @@ export async function trainCommand(file: string, flags: TrainFlags): Promise<voi
   print(`classifier     ${made.id}`);
   print(`labels         ${report.labels.length}, ${formatCount(report.num_examples)} examples`);
   print(`accuracy       ${percent(report.accuracy)}, macro-F1 ${percent(report.macro_f1)} (cross-validated)`);
-  print(`calibration    ECE ${percent(calibration?.ece ?? null)}, temperature ${calibration?.temperature ?? '-'}`);
+  print(
+    `calibration    ECE ${percent(calibration?.ece ?? null)}, temperature ${calibration?.temperature.toFixed(2) ?? '-'}`,
+  );
   print(`out of scope   above ${report.out_of_scope_threshold?.toFixed(3) ?? '-'}`);
   if (report.features_ms !== null && report.fit_ms !== null) {
     print(`time           features ${formatMs(report.features_ms)}, fit ${formatMs(report.fit_ms)}`);
@@ -202,7 +205,7 @@ function judgeOf(id: string | undefined, { labels }: RunFlags): Judge {
     .map((name) => name.trim())
     .filter((name) => name !== '');
   if ((id === undefined) === (names === undefined)) {
-    throw new OperatorError('usage', 'Give the id of a classifier, or --labels with names separated by commas.');
+    throw new OperatorError('usage', 'Give either the id of a classifier or --labels with names separated by commas.');
   }
   return names === undefined ? { classifier: id ?? '' } : { labels: names };
 }

@@ -92,6 +92,10 @@ describe('lamina classify', () => {
       code: 1,
       stderr: expect.stringContaining('nobody') as string,
     });
+    expect(await lamina(['train', oos.replace('oos', 'nowhere')])).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/nowhere\.jsonl cannot be read/) as string,
+    });
     expect(await lamina(['train', path.join(folder, 'x.txt')])).toMatchObject({ code: 2 });
     expect(await lamina(['test', 'clf_none', test])).toMatchObject({
       code: 1,

@@ -1,5 +1,6 @@
 /** What routes of classifiers share: how they find one, make one, and remove one. */
 import type { Context } from 'hono';
+import * as z from 'zod';
 import type { GatewayEnv } from '../../gateway.ts';
 import type { ClassifierClient, ClassifierDirectory, ClassifierSnapshot } from '../../classify/classifier.ts';
 import type { ClassifyLimits } from '../../classify/limits.ts';
@@ -7,6 +8,7 @@ import type { ModelCache } from '../../classify/model-cache.ts';
 import type { Clock } from '../../../shards/platform/clock.ts';
 import type { ClassifierKind } from '../../../shards/classify/targets.ts';
 import { badRequest } from '../openai/errors.ts';
+import { parseOrRefuse } from '../openai/schema.ts';
 import { unknownClassifier } from './failures.ts';
 
 export interface ClassifierRouteDeps {
@@ -50,8 +52,15 @@ export async function findClassifier(
   return { id, client, snapshot };
 }
 
-/** The query's `version`; null for the latest. */
+/** @throws ApiError for a parameter that is none of these: it would have no effect. */
+export function checkQuery(context: ClassifierContext, names: readonly string[]): void {
+  const known = z.strictObject(Object.fromEntries(names.map((name) => [name, z.string().optional()])));
+  parseOrRefuse(known, context.req.query());
+}
+
+/** The query's `version`, and nothing else; null for the latest. */
 export function readVersion(context: ClassifierContext): number | null {
+  checkQuery(context, ['version']);
   const given = context.req.query('version');
   if (given === undefined) {
     return null;

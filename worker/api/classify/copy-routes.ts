@@ -9,6 +9,7 @@ import type { TrainingReport } from '../../../shards/classify/report.ts';
 import { badRequest, type ApiError } from '../openai/errors.ts';
 import { failureError } from './failures.ts';
 import {
+  checkQuery,
   clientOf,
   makeClassifier,
   newClassifierId,
@@ -50,9 +51,14 @@ async function importClassifier(
   deps: ClassifierRouteDeps,
   limits: ClassifyLimits,
 ): Promise<Response> {
+  checkQuery(context, ['name']);
   const decoded = decodeModelFile(await readBounded(context.req.raw, limits.importBytesMax));
   if (!decoded.ok) {
-    throw badRequest(`The file is not a classifier: ${decoded.error}.`, null, 'invalid_file');
+    throw badRequest(
+      `The file is not a classifier: ${decoded.error}. Send one that GET /v1/classifiers/{id}/export gave.`,
+      null,
+      'invalid_file',
+    );
   }
   const { model } = decoded.value;
   if (model.featureRecipe !== deps.featureRecipe()) {

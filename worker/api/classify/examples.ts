@@ -10,6 +10,8 @@ export interface RawExample {
   readonly text: unknown;
   /** A label, or several of them. */
   readonly labels: unknown;
+  /** What the fields are called there, where it is not `text` and `label`. */
+  readonly names?: { readonly text: string; readonly label: string };
 }
 
 const encoder = new TextEncoder();
@@ -19,9 +21,10 @@ export function checkExample(raw: RawExample, kind: ClassifierKind, limits: Clas
   return { text: checkText(raw, limits), labels: checkLabels(raw, kind, limits) };
 }
 
-function checkText({ place, text }: RawExample, { textBytesMax }: ClassifyLimits): string {
+function checkText({ place, text, names }: RawExample, { textBytesMax }: ClassifyLimits): string {
+  const name = names?.text ?? 'text';
   if (typeof text !== 'string') {
-    throw mistake(place, text === undefined ? "'text' is required" : "'text' must be a string");
+    throw mistake(place, text === undefined ? `'${name}' is required` : `'${name}' must be a string`);
   }
   if (text.trim() === '') {
     throw mistake(place, 'the text is empty. Remove the example');
@@ -37,9 +40,14 @@ function checkText({ place, text }: RawExample, { textBytesMax }: ClassifyLimits
   return text;
 }
 
-function checkLabels({ place, labels }: RawExample, kind: ClassifierKind, limits: ClassifyLimits): string[] {
+function checkLabels({ place, labels, names }: RawExample, kind: ClassifierKind, limits: ClassifyLimits): string[] {
   if (labels === undefined || labels === null) {
-    throw mistake(place, kind === 'single' ? "'label' is required" : "'labels' is required; an empty list is allowed");
+    throw mistake(
+      place,
+      kind === 'single'
+        ? `'${names?.label ?? 'label'}' is required`
+        : `'${names?.label ?? 'labels'}' is required; an empty list is allowed`,
+    );
   }
   const list: readonly unknown[] = Array.isArray(labels) ? labels : [labels];
   if (kind === 'single' && list.length !== 1) {
@@ -50,7 +58,7 @@ function checkLabels({ place, labels }: RawExample, kind: ClassifierKind, limits
   }
   const checked = list.map((label) => {
     if (typeof label !== 'string' || label.trim() === '') {
-      throw mistake(place, 'a label must be a text that is not empty');
+      throw mistake(place, 'its label is empty, or not a string. Give it one, or remove the example');
     }
     if (label.length > limits.labelLengthMax || !label.isWellFormed()) {
       throw mistake(place, `a label must be well-formed and have at most ${limits.labelLengthMax} characters`);

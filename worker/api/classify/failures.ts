@@ -33,22 +33,22 @@ const ERRORS: { readonly [R in Reason]: (id: string, failure: FailureOf<R>) => A
       : conflict(`The training of the classifier '${id}' failed: ${error}`, 'training_failed'),
   too_many_examples: (_id, { numExamplesMax }) =>
     badRequest(
-      `A classifier may have ${numExamplesMax} examples, and this upload brings more. None of it was kept.`,
+      `A classifier may have ${numExamplesMax} examples, and this upload brings more. None of it was kept: send fewer.`,
       'examples',
       'too_many_examples',
     ),
   too_few_labels: (_id, { labels, numLabelsMin }) => {
     const found = labels.map((label) => `'${label}'`).join(', ') || 'none';
-    const message = `A classifier needs at least ${numLabelsMin} different labels; the examples have: ${found}.`;
+    const message = `A classifier needs at least ${numLabelsMin} different labels; the examples have: ${found}. Add examples of another.`;
     return badRequest(message, 'examples', 'too_few_labels');
   },
   too_many_labels: (_id, { numLabels, numLabelsMax }) =>
     badRequest(
-      `A classifier may have ${numLabelsMax} different labels; the examples have ${numLabels}.`,
+      `A classifier may have ${numLabelsMax} different labels; the examples have ${numLabels}. Join some of them, or train several classifiers.`,
       'examples',
       'too_many_labels',
     ),
-  no_examples: () => badRequest('There are no examples in the upload.', 'examples', 'no_examples'),
+  no_examples: () => badRequest('There are no examples in the upload. Send at least one.', 'examples', 'no_examples'),
   in_training: (id) =>
     conflict(`The classifier '${id}' is being trained. Wait until that is over, then train again.`, 'in_training'),
   uploading: (id) =>

@@ -53,8 +53,13 @@ function decode(decoder: TextDecoder, bytes: Uint8Array | undefined): string {
   try {
     return bytes === undefined ? decoder.decode() : decoder.decode(bytes, { stream: true });
   } catch {
-    throw badRequest('The file is not valid UTF-8. Save it with that encoding.', null, 'invalid_encoding');
+    throw encodingError('The file is not valid UTF-8');
   }
+}
+
+function encodingError(what: string) {
+  const message = `${what}. Save the file as UTF-8: spreadsheets call that "CSV UTF-8".`;
+  return badRequest(message, null, 'invalid_encoding');
 }
 
 async function* csvExamples(texts: AsyncGenerator<string>, options: FileOptions): AsyncGenerator<RawExample> {
@@ -70,6 +75,9 @@ async function* csvExamples(texts: AsyncGenerator<string>, options: FileOptions)
     const parser = new Papa.Parser({ delimiter: ',' });
     const parsed = parser.parse(held, 0, !isLast) as Papa.ParseResult<string[]>;
     if (parsed.errors.length > 0) {
+      if (columns === null) {
+        refuseOtherFormat(held);
+      }
       throw csvError(lineNumber, 'a quote does not end, or something follows it in its cell');
     }
     for (const row of parsed.data) {
@@ -86,7 +94,7 @@ async function* csvExamples(texts: AsyncGenerator<string>, options: FileOptions)
     }
   }
   if (columns === null) {
-    throw csvError(1, 'there is no header');
+    throw csvError(1, "the file is empty. It begins with a header, such as 'text,label'");
   }
 }
 
@@ -104,12 +112,38 @@ function findColumns(header: readonly string[], { textColumn, labelColumn }: Fil
       .slice(0, 8)
       .map((name) => `'${name.slice(0, 32)}'`)
       .join(', ');
+    const first = header.join(',');
+    refuseOtherFormat(first);
     const message =
       `The first line must name the columns '${textColumn}' and '${labelColumn}', separated by commas; it has ${found}. ` +
-      "Add the line, or name other columns with 'text_column' and 'label_column'.";
+      (separatorAdvice(first) ??
+        "Add the line, or name the columns that there are with the parameters 'text_column' and 'label_column'.");
     throw badRequest(message, null, 'invalid_csv_header');
   }
   return { text, label, count: names.length };
+}
+
+/** Files that are no CSV at all, told by how they begin. */
+function refuseOtherFormat(beginning: string): void {
+  if (beginning.includes('\0')) {
+    throw encodingError('The file looks like UTF-16');
+  }
+  if (/^\s*\{/.test(beginning)) {
+    const message =
+      "The file looks like JSON Lines. Send it with the content type 'application/jsonl', or name it .jsonl.";
+    throw badRequest(message, null, 'invalid_csv');
+  }
+}
+
+/** What other programs put between cells, or at the end of a line. */
+function separatorAdvice(header: string): string | null {
+  if (header.includes('\r')) {
+    return 'Lines end with a carriage return alone: save the file with line feeds.';
+  }
+  const other = [';', '\t', '|'].find((separator) => header.includes(separator));
+  return other === undefined
+    ? null
+    : `It seems to be separated by ${other === '\t' ? 'tabs' : `'${other}'`}: save the file with commas.`;
 }
 
 function csvExample(row: readonly string[], columns: CsvColumns, line: number, options: FileOptions): RawExample {
@@ -118,7 +152,8 @@ function csvExample(row: readonly string[], columns: CsvColumns, line: number, o
     throw csvError(line, what);
   }
   const label = row[columns.label] ?? '';
-  return { place: `line ${line}`, text: row[columns.text], labels: splitLabels(label, options) };
+  const names = { text: options.textColumn, label: options.labelColumn };
+  return { place: `line ${line}`, text: row[columns.text], labels: splitLabels(label, options), names };
 }
 
 function splitLabels(label: string, { labelSeparator }: FileOptions): unknown {
@@ -153,12 +188,17 @@ function* jsonlExample(line: string, lineNumber: number, options: FileOptions): 
   if (line.trim() === '') {
     return;
   }
-  const value = parseLine(line, lineNumber);
+  const value = parseLine(line, lineNumber, options);
   const { [options.textColumn]: text, [options.labelColumn]: label } = value;
-  yield { place: `line ${lineNumber}`, text, labels: label ?? value['labels'] };
+  const names = { text: options.textColumn, label: options.labelColumn };
+  yield { place: `line ${lineNumber}`, text, labels: label ?? value['labels'], names };
 }
 
-function parseLine(line: string, lineNumber: number): Record<string, unknown> {
+function parseLine(
+  line: string,
+  lineNumber: number,
+  { textColumn, labelColumn }: FileOptions,
+): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(line);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
@@ -167,7 +207,12 @@ function parseLine(line: string, lineNumber: number): Record<string, unknown> {
   } catch {
     // Said below, as of anything else that is no object.
   }
-  throw jsonlError(lineNumber, 'it is not a JSON object');
+  if (lineNumber === 1 && line.trimStart().startsWith('[')) {
+    const list = 'it begins a list. Write each example as an object on a line of its own';
+    throw jsonlError(lineNumber, `${list}, or send {"examples": [...]} as 'application/json'`);
+  }
+  const example = JSON.stringify({ [textColumn]: '...', [labelColumn]: '...' });
+  throw jsonlError(lineNumber, `it is not a JSON object. Write each example on a line of its own, as ${example}`);
 }
 
 function jsonlError(line: number, what: string) {

@@ -1,11 +1,16 @@
 /** `/v1/classifiers`: make, train, look at, and remove classifiers. */
 import type { Hono } from 'hono';
+import * as z from 'zod';
 import type { GatewayEnv } from '../../gateway.ts';
 import type { ClassifierClient, Example } from '../../classify/classifier.ts';
 import { CLASSIFY_LIMITS, type ClassifyLimits } from '../../classify/limits.ts';
 import type { ClassifierKind } from '../../../shards/classify/targets.ts';
+import { readJsonBody } from '../http/body.ts';
 import { badRequest } from '../openai/errors.ts';
+import { bodyError } from '../openai/request-body.ts';
+import { parseOrRefuse } from '../openai/schema.ts';
 import {
+  checkQuery,
   clientOf,
   findClassifier,
   makeClassifier,
@@ -33,12 +38,16 @@ export const CLASSIFIER_METHODS: Readonly<Record<string, string>> = {
   '/v1/classifiers/:id/export': 'GET',
 };
 
+/** Of a body that says nothing. */
+const EMPTY_BODY_BYTES_MAX = 1024;
+
 export function addClassifierRoutes(app: Hono<GatewayEnv>, deps: ClassifierRouteDeps): void {
   const limits = deps.classifyLimits ?? CLASSIFY_LIMITS;
   addCopyRoutes(app, deps, limits);
   app.post('/v1/classifiers', (context) => createClassifier(context, deps, limits));
   app.get('/v1/classifiers', (context) => listClassifiers(context, deps, limits));
   app.get('/v1/classifiers/:id', async (context) => {
+    const isStream = readStream(context);
     const { client, snapshot } = await findClassifier(context, deps);
     const tenant = context.get('tenant');
     const look = async () => {
@@ -48,11 +57,10 @@ export function addClassifierRoutes(app: Hono<GatewayEnv>, deps: ClassifierRoute
       }
       return seen;
     };
-    return context.req.query('stream') === 'true'
-      ? progressStream(look, deps.clock)
-      : context.json(classifierObject(snapshot));
+    return isStream ? progressStream(look, deps.clock) : context.json(classifierObject(snapshot));
   });
   app.delete('/v1/classifiers/:id', async (context) => {
+    checkQuery(context, []);
     const { client, id } = await findClassifier(context, deps);
     const tenant = context.get('tenant');
     // First: what the list names and is not there is worse than the other way round.
@@ -71,6 +79,8 @@ export function addClassifierRoutes(app: Hono<GatewayEnv>, deps: ClassifierRoute
   });
   app.post('/v1/classifiers/:id/examples', (context) => addExamples(context, deps, limits));
   app.post('/v1/classifiers/:id/train', async (context) => {
+    checkQuery(context, []);
+    await checkEmptyBody(context.req.raw);
     const { client, id } = clientOf(context, deps);
     const queued = await client.train();
     if (!queued.ok) {
@@ -78,6 +88,27 @@ export function addClassifierRoutes(app: Hono<GatewayEnv>, deps: ClassifierRoute
     }
     return context.json(classifierObject(queued.value), 202);
   });
+}
+
+/** A training has no options: one that is sent is refused, as everywhere. */
+async function checkEmptyBody(request: Request): Promise<void> {
+  if (request.headers.get('content-type') === null) {
+    return;
+  }
+  const body = await readJsonBody(request, EMPTY_BODY_BYTES_MAX);
+  if (!body.ok && body.error.reason === 'too_large') {
+    throw bodyError(body.error);
+  }
+  parseOrRefuse(z.strictObject({}), body.ok ? body.value : {});
+}
+
+function readStream(context: ClassifierContext): boolean {
+  checkQuery(context, ['stream']);
+  const given = context.req.query('stream') ?? 'false';
+  if (given !== 'true' && given !== 'false') {
+    throw badRequest("Invalid value for 'stream': expected true or false.", 'stream', 'invalid_value');
+  }
+  return given === 'true';
 }
 
 async function createClassifier(
@@ -159,13 +190,21 @@ async function listClassifiers(
   deps: ClassifierRouteDeps,
   { listPageMax }: ClassifyLimits,
 ): Promise<Response> {
+  checkQuery(context, ['limit', 'after']);
   const given = context.req.query('limit') ?? String(listPageMax);
   const limit = Number(given);
   if (!/^\d{1,4}$/.test(given) || limit < 1 || limit > listPageMax) {
     throw badRequest(`Invalid value for 'limit': expected 1 to ${listPageMax}.`, 'limit', 'invalid_value');
   }
   const tenant = context.get('tenant');
-  const { ids, hasMore } = await deps.classifiers.index(tenant).list(context.req.query('after') ?? null, limit);
+  const after = context.req.query('after') ?? null;
+  const page = await deps.classifiers.index(tenant).list(after, limit);
+  if (page === null) {
+    const message =
+      "Invalid value for 'after': there is no such classifier any more. Read the list from its beginning.";
+    throw badRequest(message, 'after', 'invalid_value');
+  }
+  const { ids, hasMore } = page;
   const snapshots = await Promise.all(ids.map((id) => deps.classifiers.classifier(tenant, id).snapshot()));
   const found = snapshots.filter((snapshot) => snapshot !== null);
   found.forEach((snapshot) => deps.models.learn(tenant, snapshot));

@@ -42,7 +42,7 @@ export async function readUpload(
 ): Promise<Upload> {
   const contentType = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
   if (contentType === 'application/json') {
-    return readJson(request, limits);
+    return readJson(request, known, limits);
   }
   const query = new URL(request.url).searchParams;
   const format = FILE_FORMATS[contentType];
@@ -69,10 +69,19 @@ function jsonSchema(limits: ClassifyLimits) {
   });
 }
 
-async function readJson(request: Request, limits: ClassifyLimits): Promise<Upload> {
+/** More of what a classifier has: how it is called and what it is was said when it was made. */
+function moreJsonSchema(limits: ClassifyLimits) {
+  return jsonSchema(limits).pick({ examples: true });
+}
+
+async function readJson(request: Request, known: ClassifierKind | null, limits: ClassifyLimits): Promise<Upload> {
   const body = await readJsonBody(request, limits.jsonBytesMax);
   if (!body.ok) {
     throw body.error.reason === 'too_large' ? jsonTooLarge(limits) : bodyError(body.error);
+  }
+  if (known !== null) {
+    const { examples } = parseOrRefuse(moreJsonSchema(limits), body.value);
+    return { name: null, isMultiLabel: known === 'multi', examples: jsonExamples(examples) };
   }
   const { name, examples, options } = parseOrRefuse(jsonSchema(limits), body.value);
   return { name: name ?? null, isMultiLabel: options.multi_label, examples: jsonExamples(examples) };
@@ -91,13 +100,19 @@ function jsonTooLarge({ jsonBytesMax, uploadBytesMax }: ClassifyLimits): ApiErro
   return badRequest(message, null, 'body_too_large', 413);
 }
 
-/** Parameters of a file: in the query, or beside it in a form. */
-function parameterSchema(limits: ClassifyLimits) {
+/** How a file is read: in the query, or beside it in a form. */
+function columnSchema(limits: ClassifyLimits) {
   return z.strictObject({
-    name: wellFormedText.min(1).max(limits.nameLengthMax).optional(),
-    multi_label: z.enum(['true', 'false']).default('false'),
     text_column: z.string().min(1).max(limits.nameLengthMax).default('text'),
     label_column: z.string().min(1).max(limits.nameLengthMax).default('label'),
+  });
+}
+
+/** And what is made of it. */
+function parameterSchema(limits: ClassifyLimits) {
+  return columnSchema(limits).extend({
+    name: wellFormedText.min(1).max(limits.nameLengthMax).optional(),
+    multi_label: z.enum(['true', 'false']).default('false'),
   });
 }
 
@@ -108,8 +123,11 @@ function fileUpload(
   known: ClassifierKind | null,
   limits: ClassifyLimits,
 ): Upload {
-  const parameters = parseOrRefuse(parameterSchema(limits), given);
-  const isMultiLabel = known === null ? parameters.multi_label === 'true' : known === 'multi';
+  const parameters =
+    known === null
+      ? parseOrRefuse(parameterSchema(limits), given)
+      : { ...parseOrRefuse(columnSchema(limits), given), name: undefined, multi_label: String(known === 'multi') };
+  const isMultiLabel = parameters.multi_label === 'true';
   const options = {
     format,
     textColumn: parameters.text_column,
@@ -125,14 +143,18 @@ async function readForm(request: Request, known: ClassifierKind | null, limits: 
   const form = await readBoundedForm(request, limits.uploadBytesMax);
   const file = form.get('file');
   if (!(file instanceof File)) {
-    throw badRequest("The form has no file under the name 'file'.", 'file', 'invalid_value');
+    throw badRequest(
+      "The form has no file under the name 'file'. With curl: -F file=@examples.csv",
+      'file',
+      'invalid_value',
+    );
   }
   const type = file.type.split(';')[0]?.trim().toLowerCase() ?? '';
   const format =
     FILE_FORMATS[type] ?? (/\.csv$/i.test(file.name) ? 'csv' : /\.(jsonl|ndjson)$/i.test(file.name) ? 'jsonl' : null);
   if (format === null) {
     throw badRequest(
-      "The file must be CSV or JSON Lines, with a name that ends in '.csv' or '.jsonl'.",
+      "The file must be CSV or JSON Lines, with a name that ends in '.csv' or '.jsonl'. Spreadsheets can be saved as CSV.",
       'file',
       'invalid_value',
     );

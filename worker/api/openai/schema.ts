@@ -1,6 +1,7 @@
 /** From zod's view of a body to OpenAI's: the first mistake, its field written `messages[0].content`, status 400. */
 import * as z from 'zod';
 import { badRequest, type ApiError } from './errors.ts';
+import { issueInWords, MISSING, unionInWords } from './issue-words.ts';
 
 /** Text that can be written as UTF-8. A lone half of a surrogate pair would silently become another character. */
 export const wellFormedText = z.string().refine((text) => text.isWellFormed(), {
@@ -17,7 +18,7 @@ const UNKNOWN_KEY = 'isUnknownKey';
 export function boundedList<T>(item: z.ZodType<T>, lengthMin: number, lengthMax: number): z.ZodType<T[]> {
   return z.any().transform((value: unknown, context): T[] => {
     if (!Array.isArray(value)) {
-      context.addIssue({ code: 'custom', message: value === undefined ? 'it is required' : 'expected a list' });
+      context.addIssue({ code: 'custom', message: value === undefined ? MISSING : 'expected a list' });
       return z.NEVER;
     }
     if (value.length < lengthMin || value.length > lengthMax) {
@@ -73,12 +74,18 @@ interface FlatIssue {
 
 /** Of a union's branches the one that got furthest is what the client meant. */
 function firstIssue(issues: readonly z.core.$ZodIssue[]): FlatIssue {
-  const issue = issues[0];
+  const [first] = issues;
+  // A field that is not known says more than one that is missing: it may be the same, with another name.
+  const issue =
+    first !== undefined && issueInWords(first) === MISSING
+      ? (issues.find(({ code }) => code === 'unrecognized_keys') ?? first)
+      : first;
   if (issue === undefined) {
     return { path: [], message: 'it is not valid', isUnknownKey: false };
   }
   if (issue.code === 'invalid_union') {
-    let deepest: FlatIssue = { path: [], message: issue.message, isUnknownKey: false };
+    const message = unionInWords(issue.errors.flatMap((branch) => branch.slice(0, 1)));
+    let deepest: FlatIssue = { path: [], message, isUnknownKey: false };
     for (const branch of issue.errors) {
       const flat = firstIssue(branch);
       deepest = flat.path.length > deepest.path.length ? flat : deepest;
@@ -90,7 +97,7 @@ function firstIssue(issues: readonly z.core.$ZodIssue[]): FlatIssue {
     return { path, message: 'it is not known here; remove it', isUnknownKey: true };
   }
   const isUnknownKey = issue.code === 'custom' && issue.params?.[UNKNOWN_KEY] === true;
-  return { path: issue.path, message: issue.message, isUnknownKey };
+  return { path: issue.path, message: issueInWords(issue), isUnknownKey };
 }
 
 function toApiError({ path, message, isUnknownKey }: FlatIssue): ApiError {
