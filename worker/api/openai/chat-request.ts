@@ -4,7 +4,7 @@ import type { GatewayLimits } from '../../limits.ts';
 import type { ChatMessage } from '../../tokenizer/chat-template.ts';
 import { badRequest } from './errors.ts';
 import { refuseStrayStreamOptions, sharedShape, type SharedFields } from './parameters.ts';
-import { boundedList, parseOrRefuse, wellFormedText } from './schema.ts';
+import { boundedList, oncePerLimits, parseOrRefuse, wellFormedText } from './schema.ts';
 import { refuseUnsupported, UNSUPPORTED_CHAT_PARAMETERS } from './unsupported.ts';
 
 export interface ChatRequest {
@@ -51,20 +51,23 @@ export function toChatMessage({ role, content }: z.infer<ReturnType<typeof messa
   };
 }
 
-/**
- * @param body parsed JSON.
- * @throws ApiError naming the first field that is wrong.
- */
-export function parseChatRequest(body: unknown, limits: GatewayLimits): ChatRequest {
-  const schema = z.strictObject({
+const bodySchema = oncePerLimits((limits: GatewayLimits) =>
+  z.strictObject({
     ...sharedShape(limits),
     messages: messagesSchema(limits),
     max_tokens: z.int().min(1).optional(),
     max_completion_tokens: z.int().min(1).optional(),
     logprobs: z.boolean().default(false),
     top_logprobs: z.int().min(0).max(limits.chatTopLogprobsMax).optional(),
-  });
-  const parsed = parseOrRefuse(schema, refuseUnsupported(body, UNSUPPORTED_CHAT_PARAMETERS));
+  }),
+);
+
+/**
+ * @param body parsed JSON.
+ * @throws ApiError naming the first field that is wrong.
+ */
+export function parseChatRequest(body: unknown, limits: GatewayLimits): ChatRequest {
+  const parsed = parseOrRefuse(bodySchema(limits), refuseUnsupported(body, UNSUPPORTED_CHAT_PARAMETERS));
   refuseStrayStreamOptions(parsed);
   if (parsed.max_tokens !== undefined && parsed.max_completion_tokens !== undefined) {
     throw badRequest("Give either 'max_tokens' or 'max_completion_tokens', not both.", 'max_tokens', 'invalid_value');

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import type { GatewayLimits } from '../../limits.ts';
 import { refuseStrayStreamOptions, sharedShape, type SharedFields } from './parameters.ts';
-import { parseOrRefuse } from './schema.ts';
+import { oncePerLimits, parseOrRefuse } from './schema.ts';
 import { refuseUnsupported, UNSUPPORTED_COMPLETION_PARAMETERS } from './unsupported.ts';
 
 /** A prompt as the client wrote it. */
@@ -20,19 +20,22 @@ export interface CompletionRequest {
   readonly numTopLogprobs: number | null;
 }
 
-/**
- * @param body parsed JSON.
- * @throws ApiError naming the first field that is wrong.
- */
-export function parseCompletionRequest(body: unknown, limits: GatewayLimits): CompletionRequest {
-  const schema = z.strictObject({
+const bodySchema = oncePerLimits((limits: GatewayLimits) =>
+  z.strictObject({
     ...sharedShape(limits),
     prompt: promptSchema(limits),
     max_tokens: z.int().min(0).default(limits.completionTokensDefault),
     echo: z.boolean().default(false),
     logprobs: z.int().min(0).max(limits.completionLogprobsMax).optional(),
-  });
-  const parsed = parseOrRefuse(schema, refuseUnsupported(body, UNSUPPORTED_COMPLETION_PARAMETERS));
+  }),
+);
+
+/**
+ * @param body parsed JSON.
+ * @throws ApiError naming the first field that is wrong.
+ */
+export function parseCompletionRequest(body: unknown, limits: GatewayLimits): CompletionRequest {
+  const parsed = parseOrRefuse(bodySchema(limits), refuseUnsupported(body, UNSUPPORTED_COMPLETION_PARAMETERS));
   refuseStrayStreamOptions(parsed);
   const { prompts, isList } = parsed.prompt;
   return {
