@@ -2,8 +2,8 @@
 import type { ModelConfig } from '../../wasm/host/model-config.ts';
 import { PAGE_SIZE_TOKENS } from '../../wasm/host/stage-runtime.ts';
 import { type Column, formatCount, formatMib, formatTable } from '../support/format.ts';
-import { tokenCost } from './cost.ts';
-import { HEADROOM_BYTES, ISOLATE_BYTES, TOKENIZER_HEAP_PER_FILE_BYTE } from './limits.ts';
+import { attendedTokens, tokenTime } from './cost.ts';
+import { HEADROOM_BYTES, ISOLATE_BYTES, OUTPUT_TOKEN_SHARE, TOKENIZER_HEAP_PER_FILE_BYTE } from './limits.ts';
 import type { Plan, StagePlan } from './plan.ts';
 
 export interface PlanLine {
@@ -56,20 +56,19 @@ function serviceRows({ gateway, classify, budgetBytes }: Plan): string[][] {
 
 /** How the numbers of the table come about. */
 function arithmetic(plan: Plan, config: ModelConfig): string[] {
-  const cost = tokenCost(config, plan.contextLength);
-  const totalMacs = cost.headMacs + cost.layerMacs * config.numLayers;
+  const { layerUs, headUs } = tokenTime(config, plan.contextLength);
+  const totalUs = headUs + layerUs * config.numLayers;
   const pageBytes = plan.stages.map((stage) => stage.arena.pageBytes);
   const ringPageBytes = pageBytes.reduce((sum, bytes) => sum + bytes, 0);
-  const millions = (macs: number): string => `${(macs / 1e6).toFixed(2)} M`;
-  const headShare = ((cost.headMacs / totalMacs) * 100).toFixed(1);
+  const headShare = ((headUs / totalUs) * 100).toFixed(1);
   return [
     `budget     ${formatMib(ISOLATE_BYTES)} of an isolate − ${formatMib(HEADROOM_BYTES)} headroom = ${formatMib(plan.budgetBytes)}`,
     `KV page    ${PAGE_SIZE_TOKENS} tokens; ${pageBytes.map(formatCount).join(' + ')} = ${formatCount(ringPageBytes)} bytes over the ring ` +
       `(${formatCount(Math.round(ringPageBytes / PAGE_SIZE_TOKENS))} a token)`,
     `KV tokens  ${formatCount(plan.numPages)} pages × ${PAGE_SIZE_TOKENS} = ${formatCount(plan.kvTokens)} ` +
       `(one sequence has at most ${formatCount(plan.contextLength)})`,
-    `time       ${config.numLayers} layers × ${millions(cost.layerMacs)} + LM head ${millions(cost.headMacs)} (${headShare} %) ` +
-      `= ${millions(totalMacs)} multiply-adds a token, attending to ${formatCount(plan.contextLength / 2)} tokens`,
+    `time       ${config.numLayers} layers × ${layerUs.toFixed(1)} µs + LM head ${headUs.toFixed(1)} µs (${headShare} %) ` +
+      `a token, attending to ${formatCount(attendedTokens(plan.contextLength))} tokens, logits of ${OUTPUT_TOKEN_SHARE * 100} %`,
     `scratch    steps of at most ${plan.numTokensMax} tokens and ${plan.numLogitRowsMax} rows of logits`,
     ...serviceArithmetic(plan),
   ];

@@ -56,5 +56,20 @@ export const NUM_LOGIT_ROWS_MAX = 16;
  */
 export const FULL_SEQUENCES_MAX = 8;
 
-/** The share of the context that a token attends to on average, for the time of a stage: half of it. */
-export const ATTENDED_CONTEXT_SHARE = 0.5;
+/**
+ * Multiply-adds in a microsecond, as `lamina bench kernels` tells them: four tokens together, weights from memory, in workerd
+ * on one core of an AMD EPYC (Zen 5). Only the ratios decide: the default model is split alike if the LM head is half as fast
+ * again.
+ */
+export const LAYER_MACS_PER_US = 80_000;
+export const HEAD_MACS_PER_US = 53_000;
+export const ATTENTION_MACS_PER_US = 25_000;
+
+/** What a token attends to, where the context is longer: a chat of some turns. Few sequences fill a context. */
+export const ATTENDED_TOKENS = 512;
+
+/**
+ * Of the tokens that a ring computes, those whose logits are wanted. Half: answers as long as what is new in their prompts.
+ * More of them want fewer layers beside the LM head, fewer want more.
+ */
+export const OUTPUT_TOKEN_SHARE = 0.5;

@@ -8,7 +8,7 @@ import type { ModelConfig } from '../../wasm/host/model-config.ts';
 import { type ArenaPlan, PAGE_SIZE_TOKENS, type StageRuntimeOptions } from '../../wasm/host/stage-runtime.ts';
 import { formatCount, formatMib } from '../support/format.ts';
 import { OperatorError } from '../support/operator-error.ts';
-import { tokenCost } from './cost.ts';
+import { type TokenTime, tokenTime } from './cost.ts';
 import {
   FULL_SEQUENCES_MAX,
   ISOLATE_BUDGET_BYTES,
@@ -48,7 +48,7 @@ export interface StagePlan {
   readonly heapBytes: number;
   /** Arena and heap. At most the budget. */
   readonly totalBytes: number;
-  /** Share of the multiply-adds of one token, 0 to 1. */
+  /** Share of the time of one token, 0 to 1. */
   readonly timeShare: number;
   /** KV pages that this stage alone would have room for. The ring uses the smallest of them. */
   readonly numPagesMax: number;
@@ -174,7 +174,7 @@ function layersThatFit(terms: Terms, planArena: PlanArena, isHead: boolean): num
 function balance(
   numLayers: number,
   stageCount: number,
-  cost: { readonly layerMacs: number; readonly headMacs: number },
+  { layerUs, headUs }: TokenTime,
   capacity: { readonly head: number; readonly other: number },
   headLayersMin: number,
 ): number[] | null {
@@ -188,7 +188,7 @@ function balance(
     return null;
   }
   const timeWithOneMore = (index: number): number =>
-    ((layersOf[index] ?? 0) + 1) * cost.layerMacs + (index === 0 ? cost.headMacs : 0);
+    ((layersOf[index] ?? 0) + 1) * layerUs + (index === 0 ? headUs : 0);
   for (let placed = stageCount - 1 + (layersOf[0] ?? 1); placed < numLayers; placed += 1) {
     const open = layersOf.map((_, index) => index).filter((index) => (layersOf[index] ?? 0) < (capacityOf[index] ?? 0));
     const best = open.reduce((a, b) => (timeWithOneMore(b) < timeWithOneMore(a) ? b : a));
@@ -198,8 +198,8 @@ function balance(
 }
 
 function describeStages(terms: Terms, planArena: PlanArena, layersOf: readonly number[]): Plan {
-  const cost = tokenCost(terms.config, terms.contextLength);
-  const totalMacs = cost.layerMacs * terms.config.numLayers + cost.headMacs;
+  const { layerUs, headUs } = tokenTime(terms.config, terms.contextLength);
+  const totalUs = layerUs * terms.config.numLayers + headUs;
   const pagesLimit = Math.max(
     terms.numPagesWanted,
     FULL_SEQUENCES_MAX * Math.ceil(terms.contextLength / PAGE_SIZE_TOKENS),
@@ -214,14 +214,14 @@ function describeStages(terms: Terms, planArena: PlanArena, layersOf: readonly n
   const numPages = Math.min(...pagesOf);
   const stages = ranges.map((range, stageIndex): StagePlan => {
     const arena = stageBytes(terms, planArena, range, numPages);
-    const macs = (range.layerEnd - range.layerStart) * cost.layerMacs + (stageIndex === 0 ? cost.headMacs : 0);
+    const stageUs = (range.layerEnd - range.layerStart) * layerUs + (stageIndex === 0 ? headUs : 0);
     return {
       stageIndex,
       ...range,
       arena,
       heapBytes: terms.stageHeapBytes,
       totalBytes: arena.totalBytes + terms.stageHeapBytes,
-      timeShare: macs / totalMacs,
+      timeShare: stageUs / totalUs,
       numPagesMax: pagesOf[stageIndex] ?? numPages,
     };
   });
@@ -269,7 +269,7 @@ export function planStages(request: PlanRequest, planArena: PlanArena): Plan {
   const terms = fillDefaults(request);
   checkRequest(terms, request.stageCount);
   const { numLayers } = terms.config;
-  const cost = tokenCost(terms.config, terms.contextLength);
+  const time = tokenTime(terms.config, terms.contextLength);
   const capacity = {
     head: layersThatFit(terms, planArena, true),
     other: layersThatFit(terms, planArena, false),
@@ -278,7 +278,7 @@ export function planStages(request: PlanRequest, planArena: PlanArena): Plan {
   const first = request.stageCount ?? 1;
   const last = request.stageCount ?? stageCountMax;
   for (let stageCount = first; stageCount <= last; stageCount += 1) {
-    const layersOf = balance(numLayers, stageCount, cost, capacity, terms.headLayersMin);
+    const layersOf = balance(numLayers, stageCount, time, capacity, terms.headLayersMin);
     if (layersOf !== null) {
       return describeStages(terms, planArena, layersOf);
     }

@@ -4,7 +4,7 @@ import { NUM_FEATURE_PAGES } from '../../../shards/model/assignment.ts';
 import { headTensors, layerTensors, type ModelConfig } from '../../../wasm/host/model-config.ts';
 import { PAGE_SIZE_TOKENS } from '../../../wasm/host/stage-runtime.ts';
 import { OperatorError } from '../../support/operator-error.ts';
-import { tokenCost } from '../cost.ts';
+import { tokenTime } from '../cost.ts';
 import { type Plan, type PlanArena, type PlanRequest, planStages, stageAssignments } from '../plan.ts';
 
 /** A small arena in the shape of the real one: bytes in proportion to weights, pages and tokens. */
@@ -72,9 +72,9 @@ function* compositions(total: number, parts: number): Generator<number[]> {
 }
 
 /** The fewest stages that fit, and the smallest slowest-stage time with them, by trying everything. */
-const bruteForce = (asked: PlanRequest): { stageCount: number; slowestMacs: number } | null => {
+const bruteForce = (asked: PlanRequest): { stageCount: number; slowestUs: number } | null => {
   const contextLength = asked.config.contextLengthMax;
-  const cost = tokenCost(asked.config, contextLength);
+  const time = tokenTime(asked.config, contextLength);
   const kvPages = Math.ceil((asked.kvTokens ?? contextLength) / PAGE_SIZE_TOKENS);
   for (let stageCount = 1; stageCount <= asked.config.numLayers; stageCount += 1) {
     let slowest = Infinity;
@@ -88,11 +88,11 @@ const bruteForce = (asked: PlanRequest): { stageCount: number; slowestMacs: numb
         const arena = planArena({ ...options, numTokensMax: 8, numLogitRowsMax: 2, contextLengthMax: contextLength });
         return arena.totalBytes + 1000 <= (asked.budgetBytes ?? 0);
       });
-      const macs = layersOf.map((layers, index) => layers * cost.layerMacs + (index === 0 ? cost.headMacs : 0));
-      slowest = fits ? Math.min(slowest, Math.max(...macs)) : slowest;
+      const stageUs = layersOf.map((layers, index) => layers * time.layerUs + (index === 0 ? time.headUs : 0));
+      slowest = fits ? Math.min(slowest, Math.max(...stageUs)) : slowest;
     }
     if (slowest < Infinity) {
-      return { stageCount, slowestMacs: slowest };
+      return { stageCount, slowestUs: slowest };
     }
   }
   return null;
@@ -109,11 +109,11 @@ const planOrNull = (asked: PlanRequest): Plan | null => {
   }
 };
 
-/** Multiply-adds of the slowest stage of a plan; 0 without one. */
-const slowestMacs = (asked: PlanRequest, plan: Plan | null): number => {
-  const cost = tokenCost(asked.config, asked.config.contextLengthMax);
-  const totalMacs = cost.layerMacs * asked.config.numLayers + cost.headMacs;
-  return Math.max(0, ...(plan?.stages ?? []).map((stage) => stage.timeShare * totalMacs));
+/** Time of the slowest stage of a plan; 0 without one. */
+const slowestUs = (asked: PlanRequest, plan: Plan | null): number => {
+  const { layerUs, headUs } = tokenTime(asked.config, asked.config.contextLengthMax);
+  const totalUs = layerUs * asked.config.numLayers + headUs;
+  return Math.max(0, ...(plan?.stages ?? []).map((stage) => stage.timeShare * totalUs));
 };
 
 describe('planStages', () => {
@@ -146,7 +146,7 @@ describe('planStages', () => {
         const plan = planOrNull(asked);
         const best = bruteForce(asked);
         expect(plan?.stages.length).toBe(best?.stageCount);
-        expect(slowestMacs(asked, plan)).toBeCloseTo(best?.slowestMacs ?? 0, 3);
+        expect(slowestUs(asked, plan)).toBeCloseTo(best?.slowestUs ?? 0, 3);
       }),
     );
   });
