@@ -9,7 +9,7 @@ import type { Clock } from '../platform/clock.ts';
 import { describeError, err, ok, type Result } from '../result.ts';
 import { pagesForTokens } from '../kv/page-table.ts';
 import { FeatureBatch } from './feature-batch.ts';
-import { FeatureJob } from './feature-job.ts';
+import { FeatureJob, type TextWindow } from './feature-job.ts';
 import { FeaturePace, type TurnGrant } from './feature-pace.ts';
 import type { FeatureAnswer, FeatureFailure, FeatureHead, FeatureRequest } from './feature-protocol.ts';
 import { FeatureQueue } from './feature-queue.ts';
@@ -154,12 +154,14 @@ export class FeatureExtractor implements FeatureHead {
   #nextBatch(grant: TurnGrant, tokenLayersMax: number): FeatureBatch | null {
     const { numTokensMax, numPages } = this.#options.assignment;
     const pagesFor = pagesForTokens;
-    const room = { numTokens: numTokensMax, numPages: NUM_FEATURE_PAGES, pagesFor };
-    // Beside streams one layer of the whole batch should fit in a turn; a single window may be more than that.
-    const small = { ...room, numTokens: Math.min(numTokensMax, Math.floor(tokenLayersMax)) };
-    let windows = grant.kind === 'idle' ? [] : this.#queue.takeWindows(small);
-    if (windows.length === 0) {
+    const room = { numTokens: numTokensMax, numPages: NUM_FEATURE_PAGES, numWindows: Infinity, pagesFor };
+    let windows: TextWindow[];
+    if (grant.kind === 'idle') {
       windows = this.#queue.takeWindows(room);
+    } else {
+      // Beside streams one layer of the whole batch should fit in a turn; a single window may be more than that.
+      windows = this.#queue.takeWindows({ ...room, numTokens: Math.min(numTokensMax, Math.floor(tokenLayersMax)) });
+      windows = windows.length > 0 ? windows : this.#queue.takeWindows({ ...room, numWindows: 1 });
     }
     return windows.length === 0 ? null : new FeatureBatch(windows, numPages, numTokensMax);
   }

@@ -6,6 +6,7 @@ import type { FeatureLimits } from './limits.ts';
 export interface BatchRoom {
   readonly numTokens: number;
   readonly numPages: number;
+  readonly numWindows: number;
   /** Pages that so many tokens need. */
   readonly pagesFor: (numTokens: number) => number;
 }
@@ -48,7 +49,7 @@ export class FeatureQueue {
   takeWindows(room: BatchRoom): TextWindow[] {
     const windows: TextWindow[] = [];
     let { numTokens, numPages } = room;
-    for (let numPassed = 0; numPassed < this.#jobs.length;) {
+    for (let numPassed = 0; numPassed < this.#jobs.length && windows.length < room.numWindows;) {
       const [job, ...others] = this.#jobs as [FeatureJob, ...FeatureJob[]];
       const length = job.nextWindowTokens;
       this.#jobs = [...others, job];

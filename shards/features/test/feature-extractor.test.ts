@@ -77,6 +77,21 @@ async function leaseIsGivenBack(local: LocalEngine): Promise<void> {
   expect(local.headHost.leaseOf('local')).toBeNull();
 }
 
+/** A runtime that notes the tokens of each call. */
+function countedRuntime() {
+  const stepTokens: number[] = [];
+  const createRuntime: LocalEngineOptions['createRuntime'] = (options) => {
+    const runtime = createStageRuntime(kernels, options);
+    const forwardRange = runtime.forwardRange.bind(runtime);
+    runtime.forwardRange = (sequences, ...layers) => {
+      stepTokens.push(sequences.reduce((sum, { numTokens }) => sum + numTokens, 0));
+      forwardRange(sequences, ...layers);
+    };
+    return runtime;
+  };
+  return { stepTokens, createRuntime };
+}
+
 describe('features of texts', () => {
   it('are the pooled hidden states', async () => {
     const local = await rings.open();
@@ -107,16 +122,7 @@ describe('features of texts', () => {
   });
 
   it('are computed with one token more where three would be left over of four, and it changes nothing', async () => {
-    const stepTokens: number[] = [];
-    const createRuntime: LocalEngineOptions['createRuntime'] = (options) => {
-      const runtime = createStageRuntime(kernels, options);
-      const forwardRange = runtime.forwardRange.bind(runtime);
-      runtime.forwardRange = (sequences, ...layers) => {
-        stepTokens.push(sequences.reduce((sum, { numTokens }) => sum + numTokens, 0));
-        forwardRange(sequences, ...layers);
-      };
-      return runtime;
-    };
+    const { stepTokens, createRuntime } = countedRuntime();
     // The last one fills a page of 16: behind it is no room.
     const batches = [[15], [3], [14], [16], [4, 9, 10], [3, 16, 16]];
     const texts = batches.map((lengths) => lengths.map((length, salt) => promptOf(length, salt)));
@@ -189,6 +195,25 @@ describe('an answer in one piece', () => {
 });
 
 describe('beside streams', () => {
+  it('take one text at a time where two would be more than a turn', async () => {
+    const { stepTokens, createRuntime } = countedRuntime();
+    const local = await rings.open({ createRuntime, featureLimits: { stepWaitMsMax: 1, stepShare: 1 } });
+    await featuresOf(local, featureRequest());
+    // A step of one token counts as two: a turn has as many tokens times layers as two tokens have in all layers.
+    const turn = 2 * (local.assignments[0]?.layerEnd ?? 0);
+    local.features.pace.stepsBegin();
+    const texts = [turn / 2, turn / 2, turn + 2, turn + 3].map((length) => promptOf(length));
+    for (const [pair, expectedTokens] of [
+      [texts.slice(0, 2), [turn]],
+      [texts.slice(2), [turn + 3, turn + 2]],
+    ] as const) {
+      stepTokens.length = 0;
+      await featuresOf(local, featureRequest({ texts: pair.toReversed() }));
+      expect([...new Set(stepTokens)]).toEqual(expectedTokens);
+    }
+    local.features.pace.stepsEnd();
+  });
+
   const chats = [1, 2, 3].map((salt) => requestOf({ promptTokens: promptOf(40, salt), maxTokens: 60 }));
 
   it.each([1, 2])('neither changes the other (%i stages)', async (stageCount) => {
