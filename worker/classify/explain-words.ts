@@ -9,6 +9,14 @@ export interface WordWeight {
   readonly weight: number;
 }
 
+const wordsOf = (text: string): string[] => text.split(/\s+/).filter((word) => word !== '');
+
+/** Texts that an explanation judges beside the text itself: one for each word that is looked at. */
+export function countVariants(text: string, wordsMax: number): number {
+  const numWords = wordsOf(text).length;
+  return numWords <= 1 ? 0 : Math.min(numWords, wordsMax);
+}
+
 /**
  * @param probabilitiesOf of the label that is explained, for each of the texts it is given
  * @param wordsMax words from the beginning that are looked at
@@ -20,7 +28,7 @@ export async function explainWords(
   wordsMax: number,
   probabilitiesOf: (texts: readonly string[]) => Promise<readonly number[]>,
 ): Promise<WordWeight[]> {
-  const words = text.split(/\s+/).filter((word) => word !== '');
+  const words = wordsOf(text);
   if (words.length <= 1) {
     return [];
   }

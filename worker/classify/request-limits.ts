@@ -9,7 +9,7 @@ export interface ClassifyRequestLimits extends Pick<
   readonly inputsMax: number;
   /** Labels that come with a request. Each is a sequence of its own for every text. */
   readonly requestLabelsMax: number;
-  /** Texts times labels: at about 10 ms each, a minute of a ring. */
+  /** Texts times labels, a text without each of its words counted too: at about 10 ms each, a minute of a ring. */
   readonly labelPairsMax: number;
   /** Examples of a label that come with a request; with more it is worth training a classifier. */
   readonly labelExamplesMax: number;

@@ -53,7 +53,7 @@ export function tryForm(form, { apiKey, chosen }) {
       ...(isByLabels() ? { labels: linesOf(labels).map(labelOf) } : classifierChosen()),
       top_k: TOP_K,
       ...(Object.keys(abstain).length === 0 ? {} : { abstain }),
-      ...(explain.checked && !isByLabels() ? { explain: true } : {}),
+      ...(explain.checked ? { explain: true } : {}),
     };
   };
 

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createGateway, type GatewayDeps } from '../gateway.ts';
 import { CLASSIFY_REQUEST_LIMITS } from '../classify/request-limits.ts';
+import { parseClassifyRequest } from '../api/classify/classify-request.ts';
 import { parseCatalog } from '../routing/catalog.ts';
 import { expectError, times, type BadInputRow } from './support/bad-input.ts';
 import { post } from './support/http.ts';
@@ -177,6 +178,23 @@ describe('with labels alone', () => {
     expect(first.usage.prompt_tokens).toBeLessThan(both.usage.prompt_tokens / 2);
   });
 
+  it('explains a label by the words that it hangs on, also with a few examples', async () => {
+    const { classify } = gateway();
+    const withExamples = ['zzz', 'qqq'].map((word) => ({ name: word, examples: times(8, `some text ${word}`) }));
+    for (const given of [labels, withExamples]) {
+      const input = 'other words qqq';
+      const { results, usage } = await classify({ labels: given, input, explain: true });
+      const words = results[0]?.explanation ?? [];
+      expect(words.map(({ word }) => word)).toEqual(['other', 'words', 'qqq']);
+      // The weight is the drop of the score when the word is left out.
+      const best = results[0]?.scores[0];
+      const without = await classify({ labels: given, input: 'other words' });
+      const score = without.results[0]?.scores.find(({ label }) => label === best?.label)?.score ?? NaN;
+      expect(words[2]?.weight).toBeCloseTo((best?.score ?? NaN) - score, 6);
+      expect(usage.prompt_tokens).toBeGreaterThan(without.usage.prompt_tokens);
+    }
+  });
+
   it('follows examples, the more of them the more', async () => {
     const { classify } = gateway();
     const withExamples = (numExamples: number) =>
@@ -267,7 +285,7 @@ describe('a request is refused', () => {
     ],
     ['/v1/classify', { input: 'x', labels, top_k: 0 }, 400, 'top_k', 'invalid_value'],
     ['/v1/classify', { input: 'x', labels, multi_label: true }, 400, 'multi_label', 'unsupported_parameter'],
-    ['/v1/classify', { input: 'x', labels, explain: true }, 400, 'explain', 'unsupported_parameter'],
+    ['/v1/classify', { input: 'w '.repeat(64), labels: names(64), explain: true }, 400, 'input', 'too_many_pairs'],
     ['/v1/classify', { input: 'x', labels, version: 2 }, 400, 'version', 'invalid_value'],
     ['/v1/classify', { input: 'x', labels, abstain: { below: 2 } }, 400, 'abstain.below', 'invalid_value'],
     [
@@ -293,6 +311,16 @@ describe('a request is refused', () => {
     ],
   ])('%s %j', async (route, body, status, param, code) => {
     await expectError(await post(gateway().app, route, body), status, param, code);
+  });
+
+  it('for the pairs that an explanation by labels adds, not before there are too many', () => {
+    const parse = (numWords: number) =>
+      parseClassifyRequest(
+        { input: 'w '.repeat(numWords), labels: names(requestLabelsMax), explain: true },
+        CLASSIFY_REQUEST_LIMITS,
+      );
+    expect(parse(63)).toMatchObject({ isExplained: true });
+    expect(() => parse(64)).toThrow('again without each of their 64 words, with 64 labels are 4160 pairs');
   });
 
   it('when the version is not there, or the classifier gives one label only', async () => {

@@ -1,6 +1,7 @@
 /** The body of `POST /v1/classify`. */
 import * as z from 'zod';
 import type { LabelSource } from '../../classify/label-set.ts';
+import { countVariants } from '../../classify/explain-words.ts';
 import type { ClassifyRequestLimits } from '../../classify/request-limits.ts';
 import { badRequest } from '../openai/errors.ts';
 import { boundedList, oncePerLimits, parseOrRefuse, wellFormedText } from '../openai/schema.ts';
@@ -80,7 +81,7 @@ export function parseClassifyRequest(body: unknown, limits: ClassifyRequestLimit
     );
   }
   if (source.type === 'labels') {
-    checkLabelsRequest(fields.input.length, source.labels.length, fields, limits);
+    checkLabelsRequest(fields.input, source.labels.length, fields, limits);
   }
   if (fields.explain && fields.input.length > limits.explainedInputsMax) {
     throw badRequest(
@@ -103,23 +104,28 @@ export function parseClassifyRequest(body: unknown, limits: ClassifyRequestLimit
 
 /** What labels without a classifier cannot do, or not so much of it. */
 function checkLabelsRequest(
-  numTexts: number,
+  texts: readonly string[],
   numLabels: number,
   { multi_label: isMultiLabel, explain: isExplained }: { readonly multi_label: boolean; readonly explain: boolean },
-  { labelPairsMax }: ClassifyRequestLimits,
+  { labelPairsMax, explainedWordsMax }: ClassifyRequestLimits,
 ): void {
-  const needsClassifier = isMultiLabel ? 'multi_label' : isExplained ? 'explain' : null;
-  if (needsClassifier !== null) {
+  if (isMultiLabel) {
     throw badRequest(
-      `'${needsClassifier}' needs a trained classifier: create one with POST /v1/classifiers.`,
-      needsClassifier,
+      "'multi_label' needs a trained classifier: a label by itself is judged too badly. Create one with " +
+        "POST /v1/classifiers and the option 'multi_label', from some ten texts of each label.",
+      'multi_label',
       'unsupported_parameter',
     );
   }
-  if (numTexts * numLabels > labelPairsMax) {
-    const pairs = `${numTexts} texts with ${numLabels} labels are ${numTexts * numLabels} pairs`;
-    const message = `${pairs}, of at most ${labelPairsMax}. Send fewer texts, or train a classifier.`;
-    throw badRequest(message, 'input', 'too_many_pairs');
+  const numVariants = isExplained ? texts.reduce((sum, text) => sum + countVariants(text, explainedWordsMax), 0) : 0;
+  const numPairs = (texts.length + numVariants) * numLabels;
+  if (numPairs > labelPairsMax) {
+    const counted = isExplained
+      ? `${texts.length} texts, again without each of their ${numVariants} words,`
+      : `${texts.length} texts`;
+    const message = `${counted} with ${numLabels} labels are ${numPairs} pairs, of at most ${labelPairsMax}.`;
+    const advice = `Send fewer texts${isExplained ? ", leave 'explain' out" : ''}, or train a classifier.`;
+    throw badRequest(`${message} ${advice}`, 'input', 'too_many_pairs');
   }
 }
 

@@ -78,7 +78,7 @@ async function classify(job: ClassifyJob, signal: AbortSignal, deps: RouteDeps):
   const judgements = judged.scored.map((scored) => judge(scored, rules));
   const explained = await explainAll(job, judged, judgements, signal, deps);
   const escalated = await escalateAll(job, judged, judgements, signal, deps);
-  const usage = usageOf(judged, explained.numTokens, escalated);
+  const usage = usageOf(judged, explained, escalated);
   meter.routed({
     servedModel: entry.id,
     tier: entry.tier,
@@ -121,6 +121,13 @@ function rulesOf(
   };
 }
 
+/** How much each word of each text counts, and what it took to tell. */
+interface Explained {
+  readonly weights: readonly WordWeight[][];
+  readonly numTokens: number;
+  readonly cachedTokens: number;
+}
+
 /** Classifies each text again for every word that it is asked to do without. */
 async function explainAll(
   { tenant, request, entry, limits }: ClassifyJob,
@@ -128,27 +135,31 @@ async function explainAll(
   judgements: readonly Judgement[],
   signal: AbortSignal,
   deps: RouteDeps,
-): Promise<{ readonly weights: readonly WordWeight[][]; readonly numTokens: number }> {
+): Promise<Explained> {
   if (!request.isExplained) {
-    return { weights: [], numTokens: 0 };
+    return { weights: [], numTokens: 0, cachedTokens: 0 };
   }
   const names = judged.labels.map(({ name }) => name);
+  // The version that has judged explains itself, whatever the latest is by now.
+  const source = request.source.type === 'classifier' ? { ...request.source, version: judged.version } : request.source;
   let numTokens = 0;
+  let cachedTokens = 0;
   const weights: WordWeight[][] = [];
   for (const [index, text] of request.texts.entries()) {
     const best = judgements[index]?.scores[0];
     const label = names.indexOf(best?.label ?? '');
     const explained = await explainWords(text, best?.score ?? 0, limits.explainedWordsMax, async (variants) => {
-      const again = await judgeTexts(judgeDepsOf(entry, deps), tenant, request.source, variants, signal);
+      const again = await judgeTexts(judgeDepsOf(entry, deps), tenant, source, variants, signal);
       if (!again.ok) {
-        throw failureError(request.source.type === 'classifier' ? request.source.id : '', again.error);
+        throw failureError(source.type === 'classifier' ? source.id : '', again.error);
       }
       numTokens += again.value.numTokens;
+      cachedTokens += again.value.cachedTokens;
       return again.value.scored.map(({ probabilities }) => probabilities[label] ?? 0);
     });
     weights.push(explained);
   }
-  return { weights, numTokens };
+  return { weights, numTokens, cachedTokens };
 }
 
 /** Asks a large model about the texts without a label, where the request says so. */
@@ -168,16 +179,12 @@ async function escalateAll(
   );
 }
 
-function usageOf(
-  { numTokens, cachedTokens }: Judged,
-  explainedTokens: number,
-  escalated: readonly (Escalated | null)[],
-) {
+function usageOf({ numTokens, cachedTokens }: Judged, explained: Explained, escalated: readonly (Escalated | null)[]) {
   const sum = (count: (one: Escalated) => number): number =>
     escalated.reduce((total, one) => total + (one === null ? 0 : count(one)), 0);
   return {
-    promptTokens: numTokens + explainedTokens + sum(({ promptTokens }) => promptTokens),
-    cachedTokens,
+    promptTokens: numTokens + explained.numTokens + sum(({ promptTokens }) => promptTokens),
+    cachedTokens: cachedTokens + explained.cachedTokens,
     completionTokens: sum(({ completionTokens }) => completionTokens),
   };
 }
