@@ -16,6 +16,7 @@ import {
   type OpenStageRequest,
   type OpenStageResult,
   type PageEdit,
+  type PageEditResult,
   type RingTimings,
 } from './link/ring-protocol.ts';
 import { StageNode } from './link/stage-node.ts';
@@ -160,11 +161,11 @@ export class StageShard extends DurableObject<StageEnv> {
   }
 
   /** Edits what this stage keeps: see `StageControl`. Every stage but the head. */
-  async editPages(edit: PageEdit): Promise<void> {
+  async editPages(edit: PageEdit): Promise<PageEditResult> {
     if (this.#role.kind === 'head') {
       throw new Error('the head was asked to be another stage: the bindings of the ring are mixed up');
     }
-    await this.#role.node.editPages(edit);
+    return this.#role.node.editPages(edit);
   }
 
   /** The upgrade request with which the previous stage opens its link. */

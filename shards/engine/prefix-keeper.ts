@@ -37,6 +37,9 @@ const NO_SAMPLING: SamplingParams = {
   seed: 0,
 };
 
+/** Parts in which the pages of a tenant are deleted: more than a store that holds nothing else has. */
+const TENANT_EDITS_MAX = 64;
+
 export class PrefixKeeper {
   readonly #options: PrefixKeeperOptions;
 
@@ -94,12 +97,19 @@ export class PrefixKeeper {
     this.#options.pages.dropTenant(tenant);
     // Steps that are under way may carry saves of it.
     const isSettled = await this.#options.loop.settle();
-    const edited = await this.#edit({ kind: 'deleteTenant', tenant });
-    if (edited.ok && !isSettled) {
-      const message = 'the ring broke under steps that may have saved pages of the tenant: delete it again';
-      return err({ code: 'ring_failed', message, retryable: true });
+    // In parts, between which the stages get on with their steps.
+    for (let part = 0; part < TENANT_EDITS_MAX; part++) {
+      const edited = await this.#options.ring.editPages({ kind: 'deleteTenant', tenant });
+      if (!edited.ok) {
+        return err(ringFailure(edited.error));
+      }
+      if (!edited.value.isMoreLeft) {
+        const message = 'the ring broke under steps that may have saved pages of the tenant: delete it again';
+        return isSettled ? ok(null) : err({ code: 'ring_failed', message, retryable: true });
+      }
     }
-    return edited;
+    const message = 'more pages of the tenant come than are deleted: delete it again when its requests are over';
+    return err({ code: 'ring_failed', message, retryable: true });
   }
 
   /** @returns the event that ended it. @param onFinish called at that very moment, with the pages still in use */

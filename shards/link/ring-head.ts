@@ -23,6 +23,7 @@ import {
   RING_TIMINGS,
   type OpenStageResult,
   type PageEdit,
+  type PageEditResult,
   type RingTimings,
   type StageControl,
   type StageFailure,
@@ -225,7 +226,7 @@ export class RingHead {
   }
 
   /** Changes what all stages keep; the ring need not be open. Steps under way may still save. */
-  async editPages(edit: PageEdit): Promise<Result<null, StageFailure>> {
+  async editPages(edit: PageEdit): Promise<Result<PageEditResult, StageFailure>> {
     const numKeys = edit.kind === 'deleteTenant' ? 0 : edit.keys.length;
     assert(numKeys <= PAGE_EDIT_KEYS_MAX, `an edit of ${numKeys} pages, at most ${PAGE_EDIT_KEYS_MAX} go in one`);
     const { stages } = this.#options;
@@ -233,20 +234,22 @@ export class RingHead {
       this.#editOwnPages(edit),
       ...stages.map((stage) => stage.editPages(edit)),
     ]);
+    let isMoreLeft = false;
     for (const [stageIndex, result] of edited.entries()) {
       if (result.status === 'rejected') {
         const message = `stage ${stageIndex} has not changed what it keeps: ${describeError(result.reason)}`;
         return err({ code: 'link', retryable: true, message });
       }
+      isMoreLeft ||= result.value.isMoreLeft;
     }
-    return ok(null);
+    return ok({ isMoreLeft });
   }
 
   /** Rejects when the store cannot: its disk may be full. */
-  async #editOwnPages(edit: PageEdit): Promise<void> {
+  async #editOwnPages(edit: PageEdit): Promise<PageEditResult> {
     // Nothing that was saved before may come to the store after.
     this.#pages.flush();
-    applyPageEdit(this.#options.pageStore, edit);
+    return applyPageEdit(this.#options.pageStore, edit);
   }
 
   /**

@@ -58,8 +58,16 @@ export type PageEdit =
   /** Keeps pages until then, whatever the budget says about others; null lets go of them. */
   | { readonly kind: 'pin'; readonly keys: readonly PageKey[]; readonly untilMs: number | null }
   | { readonly kind: 'delete'; readonly keys: readonly PageKey[] }
-  /** @see tenantKey */
+  /** Some of what there is of a tenant: see `PageEditResult`. @see tenantKey */
   | { readonly kind: 'deleteTenant'; readonly tenant: string };
+
+export interface PageEditResult {
+  /** The edit did a part of what it is to do: it is to be repeated. */
+  readonly isMoreLeft: boolean;
+}
+
+/** Pages of a tenant that one edit deletes: some ten milliseconds, in which the stage does nothing else. */
+export const TENANT_PAGES_EDIT_MAX = 128;
 
 /** Keys in one edit: the pages of the longest sequence that a frame can describe. */
 export const PAGE_EDIT_KEYS_MAX = 8192;
@@ -69,19 +77,21 @@ export interface StageControl {
   /** Rejects only when the stage cannot be reached. */
   openStage(request: OpenStageRequest): Promise<OpenStageResult>;
   /** Edits the stage's store, whether or not it is open. Rejects only when the stage cannot be reached. */
-  editPages(edit: PageEdit): Promise<void>;
+  editPages(edit: PageEdit): Promise<PageEditResult>;
 }
 
-export function applyPageEdit(store: PageStore, edit: PageEdit): void {
+export function applyPageEdit(store: PageStore, edit: PageEdit): PageEditResult {
   switch (edit.kind) {
     case 'pin':
-      return store.pin(edit.keys, edit.untilMs);
+      store.pin(edit.keys, edit.untilMs);
+      return { isMoreLeft: false };
     case 'delete':
-      return store.delete(edit.keys);
+      store.delete(edit.keys);
+      return { isMoreLeft: false };
     case 'deleteTenant':
-      return store.deleteTenant(edit.tenant);
+      return { isMoreLeft: store.deleteTenant(edit.tenant, TENANT_PAGES_EDIT_MAX) };
     default:
-      edit satisfies never;
+      return edit satisfies never;
   }
 }
 

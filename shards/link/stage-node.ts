@@ -20,6 +20,7 @@ import {
   type OpenStageRequest,
   type OpenStageResult,
   type PageEdit,
+  type PageEditResult,
   type RingTimings,
   type StageControl,
   type StageFailure,
@@ -140,11 +141,10 @@ export class StageNode implements StageControl {
     return ok({ layerStart, layerEnd, kvGeneration: lease.kvGeneration });
   }
 
-  editPages(edit: PageEdit): Promise<void> {
+  editPages(edit: PageEdit): Promise<PageEditResult> {
     // Nothing that was saved before may come to the store after.
     this.#pages.flush();
-    applyPageEdit(this.#options.pageStore, edit);
-    return Promise.resolve();
+    return Promise.resolve(applyPageEdit(this.#options.pageStore, edit));
   }
 
   /** Gives back what a failed or overtaken opening had taken, and says why it failed. */

@@ -72,9 +72,11 @@ export class MemoryPageStore implements PageStore {
     }
   }
 
-  deleteTenant(tenant: string): void {
-    for (const name of this.#pages.ofTenant(tenant)) {
+  deleteTenant(tenant: string, pagesMax: number): boolean {
+    const names = this.#pages.ofTenant(tenant);
+    for (const name of names.slice(0, pagesMax)) {
       this.#pages.remove(name);
     }
+    return names.length > pagesMax;
   }
 }

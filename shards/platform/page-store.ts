@@ -15,6 +15,6 @@ export interface PageStore {
   /** Keeps pages until then, whatever the budget says about the others; null lets go of them. */
   pin(keys: readonly PageKey[], untilMs: number | null): void;
   delete(keys: readonly PageKey[]): void;
-  /** Leaves nothing of a tenant. */
-  deleteTenant(tenant: string): void;
+  /** Deletes at most so many pages of a tenant. @returns whether there are more */
+  deleteTenant(tenant: string, pagesMax: number): boolean;
 }

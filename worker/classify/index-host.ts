@@ -47,11 +47,6 @@ export class IndexHost implements ClassifierIndexClient {
     return Promise.resolve({ ids: ids.slice(0, limit), hasMore: ids.length > limit });
   }
 
-  all(): Promise<readonly string[]> {
-    this.#open();
-    return Promise.resolve(this.#sql.exec('SELECT id FROM classifier_entry').map((row) => String(row['id'])));
-  }
-
   clear(): Promise<void> {
     return this.#sql.deleteAll();
   }

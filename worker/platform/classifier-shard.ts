@@ -140,10 +140,6 @@ export class ClassifierIndex extends DurableObject<ClassifierBindings> implement
     return this.#host.list(after, limit);
   }
 
-  all() {
-    return this.#host.all();
-  }
-
   clear() {
     return this.#host.clear();
   }

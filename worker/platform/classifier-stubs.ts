@@ -33,7 +33,6 @@ export function classifierStubs(
         add: (entry) => stub().add(entry),
         remove: (id) => stub().remove(id),
         list: (after, limit) => stub().list(after, limit),
-        all: () => stub().all(),
         clear: () => stub().clear(),
       };
     },

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { PAGE_SIZE_TOKENS } from '../../../wasm/host/stage-runtime.ts';
 import { PageHashChain } from '../../kv/page-hash-chain.ts';
-import { PAGE_EDIT_KEYS_MAX } from '../../link/ring-protocol.ts';
+import { PAGE_EDIT_KEYS_MAX, TENANT_PAGES_EDIT_MAX } from '../../link/ring-protocol.ts';
 import type { LocalEngine, LocalEngineOptions } from '../../platform/local/local-engine.ts';
 import { MemoryPageStore } from '../../platform/memory-page-store.ts';
 import { systemClock } from '../../platform/system.ts';
@@ -149,6 +149,29 @@ describe('a tenant that is deleted', () => {
     const other = await collect(engine, { ...question, cacheSalt: 'other' });
     expect(finishOf(other)).toMatchObject({ cachedTokens: NUM_PAGES * PAGE_SIZE_TOKENS });
     expect(finishOf(await collect(engine, question))).toMatchObject({ cachedTokens: 0 });
+  });
+
+  it.each([TENANT_PAGES_EDIT_MAX, TENANT_PAGES_EDIT_MAX + 1])('has its %i pages deleted in parts', async (numPages) => {
+    const { engine, ring, pageStores } = await open();
+    const { tenant } = chain.key(promptOf(PAGE_SIZE_TOKENS), 0);
+    const keys = Array.from({ length: numPages }, (_, i) => ({ tenant, hash: `${i}` }));
+    pageStores.forEach((store) => keys.forEach((key) => store.write(key, new Uint8Array(1))));
+    const numLeft: number[] = [];
+    const editPages = ring.editPages.bind(ring);
+    ring.editPages = async (edit) => {
+      const edited = await editPages(edit);
+      numLeft.push(...pageStores.map((store) => keys.filter((key) => store.has(key)).length));
+      return edited;
+    };
+    expect(await engine.deleteTenant('tenant')).toEqual({ ok: true, value: null });
+    const parts = numPages > TENANT_PAGES_EDIT_MAX ? [1, 0] : [0];
+    expect(numLeft).toEqual(parts.flatMap((left) => pageStores.map(() => left)));
+  });
+
+  it('is told when there is no end to its pages', async () => {
+    const { engine, ring } = await open();
+    ring.editPages = () => Promise.resolve({ ok: true, value: { isMoreLeft: true } });
+    expect(await engine.deleteTenant('tenant')).toMatchObject({ error: { code: 'ring_failed', retryable: true } });
   });
 
   it('keeps its streams, which leave nothing behind', async () => {

@@ -124,7 +124,7 @@ describe.each(STAGE_COUNTS)('in a ring of %i', (stageCount) => {
     await saved;
     expect(await local.ring.editPages({ kind: 'deleteTenant', tenant: keyOf('1').tenant })).toEqual({
       ok: true,
-      value: null,
+      value: { isMoreLeft: false },
     });
     await systemClock.yieldToEvents();
     expect(local.pageStores.map((store) => (store as MemoryPageStore).numPages)).toEqual(local.pageStores.map(() => 0));

@@ -1,5 +1,11 @@
 /** The other stages of a ring, behind their Durable Object stubs. */
-import type { OpenStageRequest, OpenStageResult, PageEdit, StageControl } from '../../link/ring-protocol.ts';
+import type {
+  OpenStageRequest,
+  OpenStageResult,
+  PageEdit,
+  PageEditResult,
+  StageControl,
+} from '../../link/ring-protocol.ts';
 import type { LinkConnector } from '../link.ts';
 import { WebSocketLink } from './websocket-link.ts';
 
@@ -10,7 +16,7 @@ export const LINK_PATH = '/link';
 export interface ShardStub {
   fetch(url: string, init: { readonly headers: Readonly<Record<string, string>> }): Promise<Response>;
   openStage(request: OpenStageRequest): Promise<OpenStageResult>;
-  editPages(edit: PageEdit): Promise<void>;
+  editPages(edit: PageEdit): Promise<PageEditResult>;
 }
 
 /** Finds a stage's object. A stub is of no use after an exception, so each call takes a new one. */

@@ -174,18 +174,19 @@ export class SqlitePageStore implements PageStore {
     }
   }
 
-  deleteTenant(tenant: string): void {
+  deleteTenant(tenant: string, pagesMax: number): boolean {
     const { index, foreign } = this.#load();
-    for (const name of index.ofTenant(tenant)) {
+    const names = index.ofTenant(tenant);
+    for (const name of names.slice(0, pagesMax)) {
       const entry = index.remove(name) as StoredPageEntry;
       this.#deleteConfirmed(this.#scoped(name), numPartsOf(entry.numBytes));
     }
-    for (const [scopedName, numParts] of foreign) {
-      if (tenantOf(scopedName) === tenant) {
-        this.#deleteConfirmed(scopedName, numParts);
-        foreign.delete(scopedName);
-      }
+    const strangers = [...foreign].filter(([scopedName]) => tenantOf(scopedName) === tenant);
+    for (const [scopedName, numParts] of strangers.slice(0, Math.max(0, pagesMax - names.length))) {
+      this.#deleteConfirmed(scopedName, numParts);
+      foreign.delete(scopedName);
     }
+    return names.length + strangers.length > pagesMax;
   }
 
   /** The object's alarm: removes some of what nobody will read, and sets the next alarm if there will be more. */

@@ -191,10 +191,26 @@ export function pageStoreSuite(
         store.pin([keyOf(1, 2)], Number.MAX_SAFE_INTEGER);
         store.delete([keyOf(1), keyOf(77)]);
         expect(held(store, [1, 2])).toEqual([2]);
-        store.deleteTenant(keyOf(0, 2).tenant);
+        expect(store.deleteTenant(keyOf(0, 2).tenant, 2)).toBe(false);
         expect(store.has(keyOf(1, 2)) || store.has(keyOf(2, 2))).toBe(false);
         expect(read(store, keyOf(1, 2))).toBeNull();
         expect(held(store, [2])).toEqual([2]);
+      }),
+    );
+
+    it(
+      'deletes a tenant in parts, and says whether there is more',
+      withClock(async ({ store, settle }) => {
+        const numHeld = (): number => [1, 2, 3].filter((index) => store.has(keyOf(index, 2))).length;
+        for (const index of [1, 2, 3]) {
+          store.write(keyOf(index, 2), pageOf(1));
+          await settle();
+        }
+        const { tenant } = keyOf(0, 2);
+        expect([store.deleteTenant(tenant, 1), numHeld()]).toEqual([true, 2]);
+        expect([store.deleteTenant(tenant, 1), numHeld()]).toEqual([true, 1]);
+        expect([store.deleteTenant(tenant, 1), numHeld()]).toEqual([false, 0]);
+        expect(store.deleteTenant(tenant, 2)).toBe(false);
       }),
     );
   });

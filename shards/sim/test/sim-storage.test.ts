@@ -62,7 +62,7 @@ describe('SimStorage', () => {
     openStore(storage).pin([keyOf(1)], 1);
     storage.crash(false);
     expect(held(storage, [1])).toEqual([1]);
-    openStore(storage).deleteTenant(keyOf(1).tenant);
+    openStore(storage).deleteTenant(keyOf(1).tenant, 1);
     storage.crash(false);
     expect(storage.keysWith(keyOf(1).tenant)).toEqual([]);
   });

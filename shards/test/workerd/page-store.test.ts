@@ -208,9 +208,12 @@ describe('pages in an object', () => {
         store.write(keyOf(1), pageOf(1));
         store.write(keyOf(1, 2), pageOf(1));
       }
-      open().deleteTenant(keyOf(0).tenant);
+      expect(open().deleteTenant(keyOf(0).tenant, 2)).toBe(false);
       expect(numRows()).toBe(4);
-      open().deleteTenant(keyOf(0, 2).tenant);
+      // One of each plan: those that are no longer read come last.
+      expect(open().deleteTenant(keyOf(0, 2).tenant, 1)).toBe(true);
+      expect(numRows()).toBe(2);
+      expect(open().deleteTenant(keyOf(0, 2).tenant, 1)).toBe(false);
       expect(numRows()).toBe(0);
     });
   });
