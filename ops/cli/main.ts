@@ -159,6 +159,10 @@ function addModelCommands(program: Command): void {
     .option('--cors-origin <origin>', 'web origin whose pages may call the API; may be repeated', collect)
     .option('--origins <file>', 'GPU origins and their bindings, JSON; docs/origins.md describes it')
     .option('--dry-run', 'bundle and check every script, upload nothing')
+    .option('--url <url>', 'base URL of the gateway that is deployed, by which replicas are drained one by one')
+    .option('--key <key>', "an operator's key (LAMINA_ADMIN_KEY)")
+    .option('--drain', 'drain each replica before its stages are deployed (when --url is given)')
+    .option('--no-drain', 'do not: streams pause while their replica is replaced')
     .action(async (flags: DeployFlags) => {
       const { deployCommand } = await import('./commands/deploy.ts');
       await deployCommand(flags);

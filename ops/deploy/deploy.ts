@@ -11,6 +11,7 @@ import { writeFileAtomic } from '../support/files.ts';
 import { OperatorError } from '../support/operator-error.ts';
 import { type Progress, runStep } from '../support/progress.ts';
 import { runWrangler, type WranglerResult } from './wrangler.ts';
+import type { Rollout } from './rollout.ts';
 import { type ScriptConfigs, wranglerConfigs } from './wrangler-configs.ts';
 
 const FULL_CONFIG = 'wrangler.json';
@@ -59,11 +60,15 @@ export interface DeployOptions {
   readonly scripts: readonly ScriptConfigs[];
   readonly env: NodeJS.ProcessEnv;
   readonly progress: Progress;
+  /** Runs wrangler; a test has one that needs no account. */
+  readonly wrangler?: typeof runWrangler;
 }
 
 function failed(scriptName: string, result: WranglerResult): OperatorError {
   return new OperatorError('runtime_failed', `wrangler refused ${scriptName}:\n${result.output.trim()}`.trim());
 }
+
+const wranglerOf = ({ wrangler }: DeployOptions): typeof runWrangler => wrangler ?? runWrangler;
 
 /** Bundles every script as a deployment would, without a network or an account. */
 export async function dryRun(options: DeployOptions): Promise<void> {
@@ -71,7 +76,7 @@ export async function dryRun(options: DeployOptions): Promise<void> {
     const folder = path.join(options.folder, scriptName);
     await runStep(options.progress, scriptName, async () => {
       const args = ['deploy', '--dry-run', '--config', FULL_CONFIG, '--outdir', 'bundle'];
-      const result = await runWrangler(args, folder, options.env, false);
+      const result = await wranglerOf(options)(args, folder, options.env, false);
       if (result.exitCode !== 0) {
         throw failed(scriptName, result);
       }
@@ -84,15 +89,19 @@ export async function dryRun(options: DeployOptions): Promise<void> {
 async function exists(scriptName: string, options: DeployOptions): Promise<boolean> {
   const folder = path.join(options.folder, scriptName);
   const args = ['deployments', 'list', '--name', scriptName];
-  return (await runWrangler(args, folder, options.env, false)).exitCode === 0;
+  return (await wranglerOf(options)(args, folder, options.env, false)).exitCode === 0;
 }
 
-/** Deploys for real, with the terminal in wrangler's hands: it may ask for a login. */
-export async function deploy(options: DeployOptions): Promise<void> {
+/**
+ * Deploys for real, with the terminal in wrangler's hands: it may ask for a login. The stages of a replica follow each
+ * other, replica by replica, then what is bound to them.
+ * @param rollout drains each replica before; null when their streams shall pause instead.
+ */
+export async function deploy(options: DeployOptions, rollout: Rollout | null = null): Promise<void> {
   const run = async (scriptName: string, config: string): Promise<void> => {
     options.progress.info(`wrangler deploy ${scriptName} (${config})`);
     const folder = path.join(options.folder, scriptName);
-    const result = await runWrangler(['deploy', '--config', config], folder, options.env, true);
+    const result = await wranglerOf(options)(['deploy', '--config', config], folder, options.env, true);
     if (result.exitCode !== 0) {
       throw failed(scriptName, result);
     }
@@ -102,7 +111,14 @@ export async function deploy(options: DeployOptions): Promise<void> {
       await run(scriptName, BOOTSTRAP_CONFIG);
     }
   }
-  for (const { scriptName } of options.scripts) {
+  for (const [position, { scriptName, replicaIndex }] of options.scripts.entries()) {
+    const isOfReplica = (other: ScriptConfigs | undefined): boolean => other?.replicaIndex === replicaIndex;
+    if (replicaIndex !== null && !isOfReplica(options.scripts[position - 1])) {
+      await rollout?.begin(replicaIndex);
+    }
     await run(scriptName, FULL_CONFIG);
+    if (replicaIndex !== null && !isOfReplica(options.scripts[position + 1])) {
+      await rollout?.end(replicaIndex);
+    }
   }
 }

@@ -16,6 +16,8 @@ export type WranglerConfig = Readonly<Record<string, unknown>>;
 
 export interface ScriptConfigs {
   readonly scriptName: string;
+  /** The replica that it is a stage of; null for what all replicas have in common. */
+  readonly replicaIndex: number | null;
   readonly full: WranglerConfig;
   /** Null where no script that is deployed before is bound to it. */
   readonly bootstrap: WranglerConfig | null;
@@ -56,7 +58,7 @@ function namespaceBindings(topology: ScriptTopology): Record<string, string>[] {
   }));
 }
 
-function stageConfigs(options: ConfigOptions): ScriptConfigs {
+function stageConfigs(options: ConfigOptions, replicaIndex: number): ScriptConfigs {
   const bindings = namespaceBindings(options.topology);
   const config = (bound: Record<string, string>[]): WranglerConfig => ({
     ...commonConfig(options),
@@ -67,6 +69,7 @@ function stageConfigs(options: ConfigOptions): ScriptConfigs {
   });
   return {
     scriptName: options.topology.name,
+    replicaIndex,
     full: config(bindings),
     bootstrap: config(bindings.filter((binding) => binding['script_name'] === undefined)),
   };
@@ -90,14 +93,14 @@ export function wranglerConfigs(
   folders: DeploymentFolders,
   gatewayBindings: OriginBindings = {},
 ): ScriptConfigs[] {
-  const stages = topology.replicas.flatMap((replica) =>
+  const stages = topology.replicas.flatMap((replica, replicaIndex) =>
     replica.map((stage, index) => {
       const assets = folders.stageAssets[index];
       if (assets === undefined) {
         throw new Error(`Stage ${index} has no assets folder.`);
       }
       const folder = path.join(folders.folder, stage.name);
-      return stageConfigs({ topology: stage, folder, entry: STAGE_ENTRY, assets });
+      return stageConfigs({ topology: stage, folder, entry: STAGE_ENTRY, assets }, replicaIndex);
     }),
   );
   const { gateway, classify } = topology;
@@ -129,7 +132,7 @@ export function wranglerConfigs(
   };
   return [
     ...stages,
-    { scriptName: classify.name, full: classifyConfig, bootstrap: null },
-    { scriptName: gateway.name, full, bootstrap: null },
+    { scriptName: classify.name, replicaIndex: null, full: classifyConfig, bootstrap: null },
+    { scriptName: gateway.name, replicaIndex: null, full, bootstrap: null },
   ];
 }

@@ -1,11 +1,13 @@
 /** `lamina deploy`: the configurations of the deployed platform, checked, and deployed. */
 import path from 'node:path';
 import { deploy, dryRun, writeDeployment } from '../../deploy/deploy.ts';
+import { startRollout } from '../../deploy/rollout.ts';
 import { prepareModel } from '../../dev/prepare.ts';
 import { secretNames } from '../../origin/attached-origins.ts';
 import { readOriginsFile } from '../../origin/origins-file.ts';
-import { GATEWAY_SCRIPT_NAME } from '../../plan/topology.ts';
+import { GATEWAY_SCRIPT_NAME, LITE_MODEL_ID } from '../../plan/topology.ts';
 import { OperatorError } from '../../support/operator-error.ts';
+import type { AdminServer } from '../admin-client.ts';
 import { commandContext } from '../context.ts';
 import { parseReplicas, type PlanFlags, planWishes } from '../plan-flags.ts';
 
@@ -17,6 +19,10 @@ export interface DeployFlags extends PlanFlags {
   readonly origins?: string;
   readonly corsOrigin?: readonly string[];
   readonly dryRun?: boolean;
+  /** True and false as said, undefined when nothing was said. */
+  readonly drain?: boolean;
+  readonly url?: string;
+  readonly key?: string;
 }
 
 /** What wrangler must be told once, by hand: secrets are never in a file that is deployed. */
@@ -36,10 +42,27 @@ function parseCorsOrigin(text: string): string {
   return text;
 }
 
+/** By whom replicas are drained; null when they are not. They are when it is said how: a first deployment has nobody to ask. */
+function drainServer({ drain, url, key }: DeployFlags): AdminServer | null {
+  if (drain === false || (drain === undefined && url === undefined)) {
+    return null;
+  }
+  const adminKey = key ?? process.env['LAMINA_ADMIN_KEY'];
+  if (url === undefined || adminKey === undefined) {
+    throw new OperatorError(
+      'usage',
+      "Draining needs the gateway that is deployed and an operator's key.",
+      'Give --url https://… and --key (or LAMINA_ADMIN_KEY), or deploy with --no-drain.',
+    );
+  }
+  return { url, key: adminKey };
+}
+
 export async function deployCommand(flags: DeployFlags): Promise<void> {
   const context = commandContext(flags);
   const { env, progress, print } = context;
   const numReplicas = parseReplicas(flags.replicas);
+  const server = drainServer(flags);
   const corsOrigins = (flags.corsOrigin ?? []).map(parseCorsOrigin);
   const deployed = flags.origins === undefined ? null : await readOriginsFile(path.resolve(flags.origins));
   const prepared = await prepareModel(flags.model, planWishes(flags), context);
@@ -51,7 +74,11 @@ export async function deployCommand(flags: DeployFlags): Promise<void> {
     print(`The configurations are in ${folder}. Every script bundles; nothing was uploaded.`);
     return;
   }
-  await deploy(options);
+  const rollout = server === null ? null : await startRollout({ server, model: LITE_MODEL_ID, progress });
+  if (rollout === null) {
+    print('Replicas are not drained: streams that run pause while theirs is replaced (--drain --url <gateway>).');
+  }
+  await deploy(options, rollout);
   print('Deployed. The gateway accepts no key until it has some:');
   secretCommands(['API_KEYS']).forEach((line) => print(line));
   print('and nobody may drain a replica until there are keys for operators:');

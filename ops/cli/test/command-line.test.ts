@@ -25,6 +25,7 @@ describe('lamina', () => {
     ['a port that is none', ['dev', '--port', '65536'], /"65536" is not a port/],
     ['a count that is none', ['plan', '--stages', '1.5'], /--stages needs a positive whole number, not "1.5"/],
     ['too many replicas', ['plan', '--replicas', '17'], /at most 16 replicas, not 17/],
+    ['a drain without a gateway', ['deploy', '--drain'], /Draining needs the gateway.*\nGive --url/],
     ['a web origin with a path', ['deploy', '--cors-origin', 'https://a.example/'], /is not a web origin/],
     [
       'a temperature that is none',
