@@ -16,10 +16,12 @@ export interface ClassifyLimits {
   readonly nameLengthMax: number;
   /** Labels of one example of a multi-label classifier. */
   readonly exampleLabelsMax: number;
-  /** Body of an upload: 50,000 texts of 600 bytes. It is read in pieces and never held as a whole, except in multipart. */
+  /** File of an upload: 50,000 texts of 600 bytes. It is read in pieces and never held as a whole. */
   readonly uploadBytesMax: number;
-  /** Body of an upload as JSON, which is parsed as a whole: some ten times that in memory. */
+  /** Body of an upload as JSON, which is parsed as a whole: 33 MiB while it is, of the 66 that a gateway has to spare. */
   readonly jsonBytesMax: number;
+  /** Form with a file, which the runtime holds as a whole, and its parts once more. */
+  readonly formBytesMax: number;
   /** Examples, and characters of their texts, that go to the object in one call. */
   readonly batchExamplesMax: number;
   readonly batchCharsMax: number;
@@ -45,6 +47,7 @@ export const CLASSIFY_LIMITS: ClassifyLimits = {
   exampleLabelsMax: 32,
   uploadBytesMax: 32 * 1024 * 1024,
   jsonBytesMax: 8 * 1024 * 1024,
+  formBytesMax: 16 * 1024 * 1024,
   batchExamplesMax: 1000,
   batchCharsMax: 1024 * 1024,
   uploadStaleMs: 15 * 60_000,

@@ -113,7 +113,11 @@ describe('limits', () => {
     await expectError(await less.csv(file), 413, null, 'body_too_large');
     const form = new FormData();
     form.set('file', new File([file], 'a.csv'));
-    await expectError(await less.send('/v1/classifiers', form, null), 413, null, 'body_too_large');
+    const formBytes = (await new Response(form).arrayBuffer()).byteLength;
+    const roomy = setUp({ formBytesMax: formBytes });
+    expect((await roomy.send('/v1/classifiers', form, null)).status).toBe(202);
+    const tight = setUp({ formBytesMax: formBytes - 1 });
+    await expectError(await tight.send('/v1/classifiers', form, null), 413, null, 'body_too_large');
     expect((await less.list()).data).toEqual([]);
   });
 

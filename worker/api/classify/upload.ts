@@ -140,7 +140,7 @@ function fileUpload(
 
 /** A form is held as a whole: the runtime reads it so. */
 async function readForm(request: Request, known: ClassifierKind | null, limits: ClassifyLimits): Promise<Upload> {
-  const form = await readBoundedForm(request, limits.uploadBytesMax);
+  const form = await readBoundedForm(request, limits.formBytesMax);
   const file = form.get('file');
   if (!(file instanceof File)) {
     throw badRequest(
@@ -182,7 +182,12 @@ async function readBoundedForm(request: Request, bytesMax: number): Promise<Form
     return await new Response(bounded ?? null, { headers }).formData();
   } catch {
     throw numBytes > bytesMax
-      ? badRequest(`The form is larger than ${bytesMax} bytes. Send less.`, null, 'body_too_large', 413)
+      ? badRequest(
+          `The form is larger than ${bytesMax} bytes. Send the file itself, as 'text/csv' or 'application/jsonl': it may be larger.`,
+          null,
+          'body_too_large',
+          413,
+        )
       : badRequest('The body is not a form of multipart/form-data.', null, 'invalid_form');
   }
 }
