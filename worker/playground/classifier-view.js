@@ -134,6 +134,10 @@ export function classifierView(place, page) {
   removed.addEventListener('click', () => void showFailure(failure, remove));
 
   return {
+    /** Another key may not know what was shown. */
+    forget() {
+      classifier = null;
+    },
     /** @param {{ id: string | null, version: number | null }} chosen without an id the place is hidden */
     show({ id, version }) {
       const isSame = id !== null && id === classifier?.id;

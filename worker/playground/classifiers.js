@@ -63,6 +63,7 @@ function showChosen() {
 window.addEventListener('popstate', showChosen);
 key.addEventListener('change', () => {
   void list.refresh();
+  view.forget();
   showChosen();
 });
 element('new-classifier').addEventListener('click', () => {

@@ -7,6 +7,8 @@ import { FORMATS, formatOf, lineRange, tabToJsonLines } from './example-lines.js
 
 /** Files up to here are put into the text field, where they can be read and edited; larger ones are sent as they are. */
 const EDITABLE_BYTES_MAX = 256 * 1024;
+/** What the API says about a file, which has no field. */
+const CODES = ['invalid_csv', 'invalid_csv_header', 'invalid_jsonl', 'invalid_example', 'invalid_encoding'];
 /** Of a large file, what is looked at to tell its format. */
 const SAMPLE_BYTES = 64 * 1024;
 
@@ -94,8 +96,9 @@ export function examplesField(form, { isMultiLabel, onChange, onFile, failure })
     },
     /** The field, where an error is about examples: its line is chosen where the error names one. */
     fieldOf({ message, param, code }) {
-      const isMine = param === null ? code !== 'body_too_large' : param?.startsWith('examples');
-      if (param !== undefined && !isMine) {
+      // Lines with Tabs are checked here: such an error is none of the API's.
+      const isMine = code === undefined || param?.startsWith('examples') || CODES.includes(code);
+      if (!isMine) {
         return null;
       }
       const line = /\bline (\d+)/i.exec(message)?.[1];

@@ -264,6 +264,20 @@ describe.skipIf(browserPath === null)('the page of classifiers (needs Chromium: 
       .locator('#train [role="alert"]')
       .filter({ hasText: /API key/i })
       .waitFor();
+    expect(await page.locator('#train [aria-invalid]').count()).toBe(0);
+    // What the other key has is not shown any longer.
+    await page.goBack();
+    await page.locator('#key').fill('sk-local');
+    await page.locator('#key').press('Enter');
+    await view.locator('.figures').waitFor();
+    await page.locator('#key').fill('sk-wrong');
+    await page.locator('#key').press('Enter');
+    await view
+      .locator('.view-failure')
+      .filter({ hasText: /API key/i })
+      .waitFor();
+    expect(await view.locator('.figures').count()).toBe(0);
+    expect(await view.locator('.about').innerText()).toBe('');
   });
 
   it.each(['light', 'dark'] as const)('fits on a narrow screen, %s', async (colorScheme) => {
