@@ -4,6 +4,9 @@ import { Drafter, type Draft } from './draft.ts';
 import type { ScheduledSequence } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
 
+/** What a step of so many tokens costs, in any unit. */
+export type CostOfStep = (numTokens: number) => number;
+
 export interface DraftLimits {
   /** Drafts fill a step up to this many tokens; 1 turns speculation off. */
   readonly draftStepTokensMax: number;
@@ -16,14 +19,18 @@ export interface DraftLimits {
  * @param scheduled what the step computes anyway, sequence by sequence.
  * @returns the same with drafts. Their pages are covered, as far as that takes none from anybody.
  */
-export function addDrafts(scheduled: readonly ScheduledSequence[], limits: DraftLimits): readonly ScheduledSequence[] {
+export function addDrafts(
+  scheduled: readonly ScheduledSequence[],
+  limits: DraftLimits,
+  costOfStep: CostOfStep,
+): readonly ScheduledSequence[] {
   let numTokens = scheduled.reduce((sum, part) => sum + part.numTokens, 0);
   if (numTokens >= limits.draftStepTokensMax) {
     return scheduled;
   }
   return scheduled.map((part, i) => {
     const share = Math.floor((limits.draftStepTokensMax - numTokens) / (scheduled.length - i));
-    const draft = isDecoding(part) ? proposeDraft(part.sequence, share, numTokens, limits) : null;
+    const draft = isDecoding(part) ? proposeDraft(part.sequence, share, numTokens, limits, costOfStep) : null;
     if (draft === null) {
       return part;
     }
@@ -36,7 +43,13 @@ function isDecoding({ sequence, startPosition, numTokens }: ScheduledSequence): 
   return numTokens === 1 && startPosition === sequence.tokens.length - 1 && sequence.numOutputTokens > 0;
 }
 
-function proposeDraft(sequence: Sequence, share: number, numTokens: number, limits: DraftLimits): Draft | null {
+function proposeDraft(
+  sequence: Sequence,
+  share: number,
+  numTokens: number,
+  limits: DraftLimits,
+  costOfStep: CostOfStep,
+): Draft | null {
   const length = sequence.tokens.length;
   const numDraftTokensMax = Math.min(
     share,
@@ -44,11 +57,11 @@ function proposeDraft(sequence: Sequence, share: number, numTokens: number, limi
     // The token after the last draft token is chosen too.
     sequence.request.maxTokens - sequence.numOutputTokens - 1,
   );
-  sequence.drafter ??= new Drafter();
+  sequence.drafter ??= new Drafter(costOfStep);
   const draft = sequence.drafter.propose(sequence.tokens, numDraftTokensMax, numTokens);
   if (draft === null || sequence.pageTable.cover(length + draft.tokens.length)) {
     return draft;
   }
   const numCovered = sequence.pageTable.pages.length * PAGE_SIZE_TOKENS - length;
-  return numCovered === 0 ? null : { ...draft, tokens: draft.tokens.slice(0, numCovered) };
+  return numCovered === 0 ? null : { tokens: draft.tokens.slice(0, numCovered) };
 }

@@ -1,47 +1,34 @@
 /**
- * Decides how many draft tokens are worth their cost. Whether a draft token is accepted depends above all on how long
- * the match before it is, so acceptance is measured for each class of match lengths, and for each sequence; a draft has the
- * length that brings the most tokens for its cost. Expected tokens of a step as in Leviathan et al., "Fast inference from
- * transformers via speculative decoding" (2023), section 3.1, with a probability for each token instead of one.
+ * Decides how many draft tokens are worth their cost. Whether a draft token is right depends above all on how long the match
+ * before it is, and on how much a text repeats at all: the first is known, the second is learnt for each sequence. A draft
+ * has the length that brings the most tokens for its cost. Expected tokens of a step as in Leviathan et al., "Fast inference
+ * from transformers via speculative decoding" (2023), section 3.1, with a probability for each token instead of one.
  */
 import { MATCH_LENGTH_MAX } from './draft-index.ts';
 
-/** First match length of each class, and how often its tokens were accepted over chats and quotations of SmolLM2-135M. */
+/** First match length of each class, and how often what followed came again: between chats and quotations of SmolLM2-135M. */
 const CLASSES = [
-  { matchLengthMin: 1, acceptance: 0.5 },
-  { matchLengthMin: 4, acceptance: 0.65 },
-  { matchLengthMin: 6, acceptance: 0.8 },
-  { matchLengthMin: 9, acceptance: 0.9 },
-  { matchLengthMin: MATCH_LENGTH_MAX, acceptance: 0.95 },
+  { matchLengthMin: 1, rightShare: 0.2 },
+  { matchLengthMin: 2, rightShare: 0.45 },
+  { matchLengthMin: 3, rightShare: 0.65 },
+  { matchLengthMin: 4, rightShare: 0.72 },
+  { matchLengthMin: 6, rightShare: 0.82 },
+  { matchLengthMin: 9, rightShare: 0.92 },
+  { matchLengthMin: MATCH_LENGTH_MAX, rightShare: 0.97 },
 ] as const;
+const CLASS_LOG_ODDS = CLASSES.map(({ rightShare }) => Math.log(rightShare / (1 - rightShare)));
 
-/** The acceptance above counts as much as this many tokens of the sequence itself. */
-const PRIOR_WEIGHT = 4;
-/** What was measured counts less with every further token: after 20 about a third. A text changes its subject. */
-const RETENTION = 0.95;
 /**
- * When a class has stopped to pay, the next that many drafts of it are left out, and then one is tried. Twice as many after
- * each such trial that fails, up to the maximum, so that a text whose phrases mislead costs nothing in the long run.
+ * How far one token moves what a sequence is believed to be, in log-odds. Chats and quotations differ by about 1.5 in all
+ * classes; a text changes its subject, and some ten tokens should tell.
  */
-const SKIPS_MIN = 8;
-const SKIPS_MAX = 256;
-
-interface MatchClass {
-  /** Draft tokens that were verified and accepted, both fading. */
-  numVerified: number;
-  numAccepted: number;
-  numSkipsLeft: number;
-  numSkipsNext: number;
-}
+const LEARNING_RATE = 0.1;
+const LOG_ODDS_SHIFT_MAX = 3;
 
 export class DraftController {
   readonly #stepCost: (numTokens: number) => number;
-  readonly #classes: MatchClass[] = CLASSES.map(() => ({
-    numVerified: 0,
-    numAccepted: 0,
-    numSkipsLeft: SKIPS_MIN,
-    numSkipsNext: SKIPS_MIN,
-  }));
+  /** How much more than `CLASSES` says the sequence repeats, in log-odds; below 0 less. */
+  #shift = 0;
 
   /** @param stepCost what a step of so many tokens costs, in any unit. */
   constructor(stepCost: (numTokens: number) => number) {
@@ -60,7 +47,7 @@ export class DraftController {
     let bestRate = numTokens / this.#stepCost(numOtherTokens);
     let reached = 1;
     for (let length = 1; length <= numDraftTokensMax; length++) {
-      reached *= this.#acceptance(matchLength + length - 1);
+      reached *= this.#probability(matchLength + length - 1);
       numTokens += reached;
       const rate = numTokens / this.#stepCost(numOtherTokens + length);
       if (rate > bestRate) {
@@ -68,41 +55,22 @@ export class DraftController {
         bestRate = rate;
       }
     }
-    return best > 0 || !this.#isTrialDue(matchLength) ? best : 1;
+    return best;
   }
 
-  /** Learns from one verified token. @param matchLength of the match that it continued. */
-  record(matchLength: number, isAccepted: boolean): void {
-    const entry = this.#classOf(matchLength);
-    entry.numVerified = entry.numVerified * RETENTION + 1;
-    entry.numAccepted = entry.numAccepted * RETENTION + (isAccepted ? 1 : 0);
-    if (isAccepted) {
-      entry.numSkipsNext = SKIPS_MIN;
-    }
+  /**
+   * Learns from one token whether it was what the match said, computed as a draft or not: a step of logistic regression in
+   * one unknown.
+   * @param matchLength of the match that it continued.
+   */
+  record(matchLength: number, isRight: boolean): void {
+    const error = (isRight ? 1 : 0) - this.#probability(matchLength);
+    const shift = this.#shift + LEARNING_RATE * error;
+    this.#shift = Math.max(-LOG_ODDS_SHIFT_MAX, Math.min(LOG_ODDS_SHIFT_MAX, shift));
   }
 
-  #acceptance(matchLength: number): number {
-    const { numVerified, numAccepted } = this.#classOf(matchLength);
-    const prior = CLASSES[classIndexOf(matchLength)]?.acceptance ?? 0;
-    return (numAccepted + PRIOR_WEIGHT * prior) / (numVerified + PRIOR_WEIGHT);
+  #probability(matchLength: number): number {
+    const classIndex = CLASSES.findLastIndex(({ matchLengthMin }) => matchLength >= matchLengthMin);
+    return 1 / (1 + Math.exp(-(CLASS_LOG_ODDS[classIndex] as number) - this.#shift));
   }
-
-  #isTrialDue(matchLength: number): boolean {
-    const entry = this.#classOf(matchLength);
-    if (entry.numSkipsLeft > 0) {
-      entry.numSkipsLeft--;
-      return false;
-    }
-    entry.numSkipsNext = Math.min(SKIPS_MAX, entry.numSkipsNext * 2);
-    entry.numSkipsLeft = entry.numSkipsNext;
-    return true;
-  }
-
-  #classOf(matchLength: number): MatchClass {
-    return this.#classes[classIndexOf(matchLength)] as MatchClass;
-  }
-}
-
-function classIndexOf(matchLength: number): number {
-  return CLASSES.findLastIndex(({ matchLengthMin }) => matchLength >= matchLengthMin);
 }

@@ -1,20 +1,24 @@
 /** Guesses the next tokens of one sequence from its own text; the next step verifies them beside the token that is due. */
 import { DraftController } from './draft-controller.ts';
-import { DraftIndex } from './draft-index.ts';
-import { stepCost } from './step-cost.ts';
+import { DraftIndex, type DraftMatch } from './draft-index.ts';
 
 export interface Draft {
   readonly tokens: readonly number[];
-  /** Length of the match that the first token continues; the second one's is longer by one, and so on. */
-  readonly matchLength: number;
+}
+
+/** What was found when the sequence had so many tokens. */
+interface Guess extends DraftMatch {
+  readonly numTokens: number;
 }
 
 export class Drafter {
   readonly #index = new DraftIndex();
   readonly #controller: DraftController;
+  #guess: Guess | null = null;
 
-  constructor(cost: (numTokens: number) => number = stepCost) {
-    this.#controller = new DraftController(cost);
+  /** @param stepCost what a step of so many tokens costs, in any unit. */
+  constructor(stepCost: (numTokens: number) => number) {
+    this.#controller = new DraftController(stepCost);
   }
 
   /**
@@ -24,22 +28,31 @@ export class Drafter {
    * @returns null when nothing in the text, or nothing that would pay, says what may come.
    */
   propose(tokens: readonly number[], numTokensMax: number, numOtherTokens: number): Draft | null {
-    const match = numTokensMax < 1 ? null : this.#index.find(tokens);
+    if (numTokensMax < 1) {
+      return null;
+    }
+    this.#learn(tokens);
+    const match = this.#index.find(tokens);
+    this.#guess = match === null ? null : { ...match, numTokens: tokens.length };
     if (match === null) {
       return null;
     }
     const length = this.#controller.chooseLength(match.length, numTokensMax, numOtherTokens);
-    return length === 0 ? null : { tokens: continueFrom(tokens, match.position, length), matchLength: match.length };
+    return length === 0 ? null : { tokens: continueFrom(tokens, match.position, length) };
   }
 
   /**
-   * Learns how far a draft was right.
-   * @param numAccepted tokens that the model chose too; the one after them, if there is one, it did not choose.
+   * Compares what came since the last guess with what it said, whether that was drafted or not, up to the first token that
+   * is another one: what follows it continues another match.
    */
-  record(draft: Draft, numAccepted: number): void {
-    const numVerified = Math.min(draft.tokens.length, numAccepted + 1);
-    for (let i = 0; i < numVerified; i++) {
-      this.#controller.record(draft.matchLength + i, i < numAccepted);
+  #learn(tokens: readonly number[]): void {
+    if (this.#guess === null) {
+      return;
+    }
+    const { position, length, numTokens } = this.#guess;
+    for (let i = 0, isRight = true; isRight && numTokens + i < tokens.length; i++) {
+      isRight = tokens[numTokens + i] === tokens[position + 1 + i];
+      this.#controller.record(length + i, isRight);
     }
   }
 }

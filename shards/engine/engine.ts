@@ -29,6 +29,7 @@ import { Recovery } from './recovery.ts';
 import { Scheduler } from './scheduler.ts';
 import { SequencePages } from './sequence-pages.ts';
 import { Sequence } from './sequence.ts';
+import { StepCost } from './step-cost.ts';
 import { StepLoop, type StepPace } from './step-loop.ts';
 import { validateRequest } from './validate-request.ts';
 import { WaitEstimate } from './wait-estimate.ts';
@@ -80,7 +81,9 @@ export class HeadEngine implements HeadClient, PrefixClient, DrainClient {
     const waitingLimits = { sequencesWaitingMax, tenantWaitingMax, resumedWaitingMax };
     const { numTokensMax, numLogitRowsMax } = assignment;
     const bounds = { numTokensMax, sequencesRunningMax, ...waitingLimits, stepsInFlightMax, draftStepTokensMax };
-    const scheduler = new Scheduler({ ...bounds, sequenceTokensMax }, pages);
+    const stepCost = new StepCost();
+    const costOfStep = stepCost.of.bind(stepCost);
+    const scheduler = new Scheduler({ ...bounds, sequenceTokensMax }, pages, costOfStep);
     const listeners = new Listeners({ clock, readerStallMs, onStalled: (sequence) => this.#giveUpReader(sequence) });
     const waitEstimate = new WaitEstimate(clock);
     const answerLimits = { sequenceTokensMax, stalledWaitingMax };
@@ -91,7 +94,7 @@ export class HeadEngine implements HeadClient, PrefixClient, DrainClient {
     this.#listeners = listeners;
     this.#answers = answers;
     this.#waitEstimate = waitEstimate;
-    const parts = { ring, clock, scheduler, pages, operations, answers, recovery, counters, waitEstimate };
+    const parts = { ring, clock, scheduler, pages, operations, answers, recovery, counters, waitEstimate, stepCost };
     const pace = options.pace ?? null;
     this.#loop = new StepLoop({ ...parts, sequencesRunningMax, stepsInFlightMax, numLogitRowsMax, pace, idleCloseMs });
     const start: PrefixKeeperOptions['start'] = async (request, sink) => {

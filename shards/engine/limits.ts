@@ -14,8 +14,9 @@ export interface EngineLimits extends WaitingQueueLimits {
    */
   readonly stepsInFlightMax: number;
   /**
-   * Drafts fill a step up to this many tokens; 1 turns speculation off. The matrix products decode their weights once for
-   * four tokens, so the fifth costs twice as much as the ones before it.
+   * Drafts fill a step up to this many tokens; 1 turns speculation off. Where arithmetic is all, four tokens are the best
+   * (`step-cost.ts`); where a step waits for memory or for hops, eight are. More were no better with any of the costs
+   * that were measured.
    */
   readonly draftStepTokensMax: number;
   /**
@@ -50,7 +51,7 @@ export interface EngineLimits extends WaitingQueueLimits {
 export const ENGINE_LIMITS: EngineLimits = {
   sequencesRunningMax: 32,
   stepsInFlightMax: 8,
-  draftStepTokensMax: 4,
+  draftStepTokensMax: 8,
   sequencesWaitingMax: 64,
   tenantWaitingMax: 32,
   resumedWaitingMax: 32,

@@ -7,7 +7,7 @@
  * still has, so the oldest always gets on.
  */
 import { assert } from '../../wasm/host/assert.ts';
-import { addDrafts, type DraftLimits } from './add-drafts.ts';
+import { addDrafts, type CostOfStep, type DraftLimits } from './add-drafts.ts';
 import type { Draft } from './draft.ts';
 import type { SequencePages } from './sequence-pages.ts';
 import type { Sequence } from './sequence.ts';
@@ -48,12 +48,13 @@ export function isCurrent({ sequence, numRewinds }: Pick<ScheduledSequence, 'seq
 export class Scheduler {
   readonly #limits: SchedulerLimits;
   readonly #pages: SequencePages;
+  readonly #costOfStep: CostOfStep;
   /** Oldest first. */
   #running: Sequence[] = [];
   readonly #waiting: WaitingQueue<Sequence>;
   #numPreemptionsTotal = 0;
 
-  constructor(limits: SchedulerLimits, pages: SequencePages) {
+  constructor(limits: SchedulerLimits, pages: SequencePages, costOfStep: CostOfStep) {
     assert(
       limits.numTokensMax >= limits.sequencesRunningMax,
       `a step of ${limits.numTokensMax} tokens cannot serve ${limits.sequencesRunningMax} sequences`,
@@ -64,6 +65,7 @@ export class Scheduler {
     );
     this.#limits = limits;
     this.#pages = pages;
+    this.#costOfStep = costOfStep;
     this.#waiting = new WaitingQueue(limits);
   }
 
@@ -168,7 +170,7 @@ export class Scheduler {
         scheduled.push({ sequence, startPosition, numTokens, numRewinds: sequence.numRewinds, draft: null });
       }
     }
-    const withDrafts = addDrafts(scheduled, this.#limits);
+    const withDrafts = addDrafts(scheduled, this.#limits, this.#costOfStep);
     for (const { sequence, numTokens } of withDrafts) {
       sequence.numScheduledTokens += numTokens;
     }

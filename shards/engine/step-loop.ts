@@ -11,6 +11,8 @@ import type { PageOperationQueue } from './page-operation-queue.ts';
 import type { Recovery } from './recovery.ts';
 import { isCurrent, type ScheduledSequence, type Scheduler } from './scheduler.ts';
 import type { SequencePages } from './sequence-pages.ts';
+import type { StepCost } from './step-cost.ts';
+import { StepTimer } from './step-timer.ts';
 import { StepsInFlight, type ReturnedStep } from './steps-in-flight.ts';
 import { isUsable, takeLogits } from './take-logits.ts';
 import type { WaitEstimate } from './wait-estimate.ts';
@@ -34,6 +36,8 @@ export interface StepLoopOptions {
   readonly recovery: Recovery;
   readonly counters: EngineCounters;
   readonly waitEstimate: WaitEstimate;
+  /** Learns what steps cost. */
+  readonly stepCost: StepCost;
   readonly stepsInFlightMax: number;
   readonly sequencesRunningMax: number;
   /** Rows of one call of the LM head. */
@@ -46,6 +50,7 @@ export interface StepLoopOptions {
 export class StepLoop {
   readonly #options: StepLoopOptions;
   readonly #inFlight = new StepsInFlight();
+  readonly #timer: StepTimer;
   #sampler: Sampler | null = null;
   #isLooping = false;
   #idleTimer: Timer | null = null;
@@ -58,6 +63,7 @@ export class StepLoop {
     const hasRoom = options.operations.hasRoomFor(options.sequencesRunningMax);
     assert(hasRoom, 'a step has no room for one page operation of each sequence');
     this.#options = options;
+    this.#timer = new StepTimer(options.clock, options.stepCost);
   }
 
   /** Starts the loop unless it runs. It stops by itself when there is nothing to do. */
@@ -131,6 +137,9 @@ export class StepLoop {
         continue;
       }
       await clock.yieldToEvents();
+      if (returned?.outcome.ok === true) {
+        this.#timer.end(returned.batch);
+      }
     }
     this.#stop();
   }
@@ -185,6 +194,7 @@ export class StepLoop {
     const { ring, operations, pace } = this.#options;
     const batch = buildMicroBatch(scheduled, operations.take(scheduled.length > 0));
     this.#numSent++;
+    this.#timer.begin(batch, this.#inFlight.size === 0);
     this.#inFlight.add(batch, ring.submit(batch.step));
     pace?.stepSent(batch.step.tokenIds.length);
     return 'sent';

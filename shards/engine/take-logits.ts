@@ -50,8 +50,6 @@ export function takeLogits(
   if (isAcceptedDraft) {
     // The step has put its key and value into the pages.
     sequence.numComputedTokens++;
-  } else if (verification !== null) {
-    sequence.drafter?.record(verification.draft, verification.numAccepted);
   }
   return { kind: 'token', tokenId, logprob, isAcceptedDraft };
 }

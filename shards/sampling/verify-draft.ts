@@ -6,19 +6,15 @@ import type { Draft } from '../engine/draft.ts';
  * The output is therefore the same to the bit; rejection sampling would only keep its distribution.
  */
 export class DraftVerification {
-  readonly draft: Draft;
+  readonly #draft: Draft;
   readonly #firstPosition: number;
   #numAccepted = 0;
   #isOver = false;
 
   /** @param firstPosition of the last token that was known: its logits are about the first draft token. */
   constructor(draft: Draft, firstPosition: number) {
-    this.draft = draft;
+    this.#draft = draft;
     this.#firstPosition = firstPosition;
-  }
-
-  get numAccepted(): number {
-    return this.#numAccepted;
   }
 
   /** Whether the logits at a position are those of the text that the model chose, and its next token is due. */
@@ -31,7 +27,7 @@ export class DraftVerification {
    * @returns whether it is the next draft token, whose key and value are then computed already.
    */
   choose(tokenId: number): boolean {
-    const isAccepted = this.draft.tokens[this.#numAccepted] === tokenId;
+    const isAccepted = this.#draft.tokens[this.#numAccepted] === tokenId;
     if (isAccepted) {
       this.#numAccepted++;
     } else {

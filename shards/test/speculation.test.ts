@@ -4,12 +4,21 @@ import { describe, expect, it } from 'vitest';
 import type { GenerateRequest, SamplingParams } from '../engine/protocol.ts';
 import { decodeFrame } from '../link/decode-frame.ts';
 import type { LocalEngineOptions } from '../platform/local/local-engine.ts';
+import { systemClock } from '../platform/system.ts';
 import { collectAnswer, GREEDY, pollStats, promptOf, requestOf, tinyRings, tokensOf } from './tiny-ring.ts';
 
 const rings = await tinyRings();
 const NO_DRAFTS = { draftStepTokensMax: 1 };
-/** Longer drafts than the default, verified in several calls of the LM head. */
-const LONG_DRAFTS = { limits: { draftStepTokensMax: 12, reopenDelayMs: 1 }, numLogitRowsMax: 3, numTokensMax: 32 };
+/**
+ * Longer drafts than the default, verified in several calls of the LM head. By a clock that stands still no step takes any
+ * time, so what is drafted does not depend on the machine.
+ */
+const LONG_DRAFTS = {
+  limits: { draftStepTokensMax: 12, reopenDelayMs: 1 },
+  numLogitRowsMax: 3,
+  numTokensMax: 32,
+  clock: { ...systemClock, nowMs: () => 0 },
+};
 
 const plain = await rings.open({ limits: NO_DRAFTS });
 

@@ -3,7 +3,6 @@ import { PAGE_SIZE_TOKENS } from '../../../wasm/host/stage-runtime.ts';
 import { PagePool } from '../../kv/page-pool.ts';
 import { requestOf } from '../../test/tiny-ring.ts';
 import { addDrafts, type DraftLimits } from '../add-drafts.ts';
-import { Drafter } from '../draft.ts';
 import type { ScheduledSequence } from '../scheduler.ts';
 import { Sequence } from '../sequence.ts';
 
@@ -14,13 +13,12 @@ const pool = new PagePool(8);
 function decoding(numTokens: number, maxTokens = 100): ScheduledSequence {
   const promptTokens = Array.from({ length: numTokens - 1 }, () => 5);
   const sequence = new Sequence(1, requestOf({ promptTokens, emittedTokens: [5], maxTokens }), pool);
-  sequence.drafter = new Drafter(() => 1);
   expect(sequence.pageTable.cover(numTokens)).toBe(true);
   return { sequence, startPosition: numTokens - 1, numTokens: 1, numRewinds: 0, draft: null };
 }
 
 function draftLengths(scheduled: readonly ScheduledSequence[], limits: Partial<DraftLimits> = {}): number[] {
-  const withDrafts = addDrafts(scheduled, { ...LIMITS, ...limits });
+  const withDrafts = addDrafts(scheduled, { ...LIMITS, ...limits }, () => 1);
   for (const { sequence, startPosition, numTokens, draft } of withDrafts) {
     expect(numTokens).toBe(sequence.tokens.length - startPosition + (draft?.tokens.length ?? 0));
     expect(sequence.pageTable.numPagesMissing(startPosition + numTokens)).toBe(0);

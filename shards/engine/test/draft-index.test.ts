@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DraftIndex, MATCH_LENGTH_MAX, MATCH_LENGTH_MIN } from '../draft-index.ts';
+import { CHAINED_TOKENS, DraftIndex, MATCH_LENGTH_MAX } from '../draft-index.ts';
 
 /** The same by looking at every position. */
 function findNaively(tokens: readonly number[]): { readonly position: number; readonly length: number } | null {
@@ -11,7 +11,7 @@ function findNaively(tokens: readonly number[]): { readonly position: number; re
     while (length < MATCH_LENGTH_MAX && length <= position && tokens[position - length] === tokens[last - length]) {
       length++;
     }
-    if (length >= MATCH_LENGTH_MIN && length > (best?.length ?? 0)) {
+    if (length > (best?.length ?? 0)) {
       best = { position, length };
     }
   }
@@ -51,10 +51,18 @@ describe('DraftIndex', () => {
     expect(new DraftIndex().find([...phrase, 1, ...phrase, 2, ...phrase])).toEqual({ position: 8, length: 4 });
   });
 
-  it('is content with the shortest match and not with less', () => {
-    const phrase = [5, 6, 7, 8].slice(0, MATCH_LENGTH_MIN);
-    expect(new DraftIndex().find([...phrase, 1, ...phrase])).toEqual({ position: 2, length: MATCH_LENGTH_MIN });
-    expect(new DraftIndex().find([...phrase.slice(1), 1, ...phrase.slice(1)])).toBeNull();
+  it('is content with one token', () => {
+    expect(new DraftIndex().find([5, 6, 1, 5])).toEqual({ position: 0, length: 1 });
+    expect(new DraftIndex().find([5, 6, 1, 4])).toBeNull();
+    expect(new DraftIndex().find([5])).toBeNull();
+  });
+
+  it('finds a phrase again however often its last token stood elsewhere meanwhile', () => {
+    const phrase = [5, 6, 7];
+    expect(phrase).toHaveLength(CHAINED_TOKENS[0]);
+    const others = Array.from({ length: 100 }, (_, i) => [100 + i, 7]).flat();
+    const { position, length } = new DraftIndex().find([...phrase, 1, ...others, 2, ...phrase]) ?? {};
+    expect({ position, length }).toEqual({ position: phrase.length - 1, length: phrase.length });
   });
 
   it('tells matches apart up to the longest one', () => {

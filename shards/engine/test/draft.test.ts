@@ -2,27 +2,21 @@ import { describe, expect, it } from 'vitest';
 import { DraftController } from '../draft-controller.ts';
 import { MATCH_LENGTH_MAX } from '../draft-index.ts';
 import { Drafter } from '../draft.ts';
-import { stepCost } from '../step-cost.ts';
 
-const SHORT = 3;
+const SHORT = 2;
 
 /** Steps in which each further token costs the same part of the first. */
 function linear(tokenCost: number): (numTokens: number) => number {
   return (numTokens) => 1 + tokenCost * (numTokens - 1);
 }
 
-/** What a controller does in `numTimes` steps in which draft tokens are accepted, or not; drafted tokens in all. */
-function run(controller: DraftController, matchLength: number, isAccepted: boolean, numTimes: number): number {
-  let numDrafted = 0;
-  for (let i = 0; i < numTimes; i++) {
-    const length = controller.chooseLength(matchLength, 7, 1);
-    numDrafted += length;
-    const numVerified = isAccepted ? length : Math.min(1, length);
-    for (let token = 0; token < numVerified; token++) {
-      controller.record(matchLength + token, isAccepted);
-    }
+/** What the controller chooses after so many tokens that were as the match said, or were not. */
+function lengthAfter(isRight: boolean, numTokens: number, matchLength: number): number {
+  const controller = new DraftController(linear(0.4));
+  for (let i = 0; i < numTokens; i++) {
+    controller.record(matchLength, isRight);
   }
-  return numDrafted;
+  return controller.chooseLength(matchLength, 7, 1);
 }
 
 describe('DraftController', () => {
@@ -33,34 +27,34 @@ describe('DraftController', () => {
     expect(controller.chooseLength(MATCH_LENGTH_MAX, 7, 1)).toBeGreaterThan(short);
   });
 
-  it('drafts as much as it may when all is accepted', () => {
+  it('drafts as much as it may when all is right', () => {
     const controller = new DraftController(linear(0.4));
-    run(controller, MATCH_LENGTH_MAX, true, 50);
-    expect(controller.chooseLength(MATCH_LENGTH_MAX, 7, 1)).toBe(7);
+    expect(lengthAfter(true, 50, MATCH_LENGTH_MAX)).toBe(7);
     expect(controller.chooseLength(MATCH_LENGTH_MAX, 2, 1)).toBe(2);
   });
 
-  it('stops when nothing is accepted, and then tries ever more rarely', () => {
+  it('drafts less while matches mislead, at last nothing, and comes back when they do not', () => {
+    const lengths = [0, 5, 60].map((numTokens) => lengthAfter(false, numTokens, SHORT));
+    expect(lengths[0]).toBeGreaterThan(0);
+    expect(lengths[2]).toBe(0);
+    expect(lengths).toEqual(lengths.toSorted((a, b) => b - a));
     const controller = new DraftController(linear(0.4));
-    const first = run(controller, MATCH_LENGTH_MAX, false, 100);
-    const later = run(controller, MATCH_LENGTH_MAX, false, 1000);
-    expect(first).toBeGreaterThan(0);
-    expect(first).toBeLessThan(40);
-    expect(later).toBeLessThan(10);
-    expect(later).toBeGreaterThan(0);
+    for (const isRight of [false, true]) {
+      for (let i = 0; i < 1000; i++) {
+        controller.record(SHORT, isRight);
+      }
+    }
+    expect(controller.chooseLength(SHORT, 7, 1)).toBeGreaterThan(0);
   });
 
-  it('comes back when a trial succeeds', () => {
-    const controller = new DraftController(linear(0.4));
-    run(controller, MATCH_LENGTH_MAX, false, 100);
-    expect(run(controller, MATCH_LENGTH_MAX, true, 1000)).toBeGreaterThan(500);
-  });
-
-  it('judges each length of match by itself', () => {
-    const controller = new DraftController(linear(0.4));
-    run(controller, SHORT, false, 50);
-    expect(controller.chooseLength(SHORT, 7, 1)).toBe(0);
-    expect(controller.chooseLength(MATCH_LENGTH_MAX, 7, 1)).toBeGreaterThan(0);
+  it('learns from one class about the others: a text that repeats does so after short and long matches', () => {
+    const costOfStep = linear(0.6);
+    const [before, after] = [new DraftController(costOfStep), new DraftController(costOfStep)];
+    for (let i = 0; i < 50; i++) {
+      after.record(4, true);
+    }
+    expect(before.chooseLength(SHORT, 7, 1)).toBe(0);
+    expect(after.chooseLength(SHORT, 7, 1)).toBeGreaterThan(0);
   });
 
   it('drafts less the more a token costs, and in fuller steps', () => {
@@ -73,27 +67,12 @@ describe('DraftController', () => {
   });
 });
 
-describe('stepCost', () => {
-  it('is that of tiles of four tokens and of what is left over', () => {
-    expect([1, 2, 3, 4].map(stepCost)).toEqual([1, 1.3, 2.3, 2.2]);
-    expect(stepCost(8)).toBeCloseTo(2 * stepCost(4));
-    expect(stepCost(11)).toBeCloseTo(stepCost(8) + stepCost(3));
-  });
-
-  it('makes a draft of two tokens never better than one of three that is accepted', () => {
-    const controller = new DraftController(stepCost);
-    run(controller, MATCH_LENGTH_MAX, true, 50);
-    expect(controller.chooseLength(MATCH_LENGTH_MAX, 3, 1)).toBe(3);
-    expect(controller.chooseLength(MATCH_LENGTH_MAX, 2, 1)).toBe(1);
-  });
-});
-
 describe('Drafter', () => {
   const phrase = Array.from({ length: 20 }, (_, i) => 10 + i);
 
   it('continues as the text did', () => {
     const draft = new Drafter(linear(0.1)).propose([...phrase, 1, ...phrase.slice(0, 8)], 4, 1);
-    expect(draft).toEqual({ tokens: phrase.slice(8, 12), matchLength: 8 });
+    expect(draft).toEqual({ tokens: phrase.slice(8, 12) });
   });
 
   it('goes on with a repetition beyond the end of the text', () => {
@@ -108,22 +87,42 @@ describe('Drafter', () => {
     expect(drafter.propose([1, 2, 3, 4, 1, 2, 3], -5, 1)).toBeNull();
   });
 
-  it('learns from the first token that was refused, not from what came after it', () => {
-    const atEight = [...phrase, 1, ...phrase.slice(0, 8)];
-    const atNine = [...phrase, 1, ...phrase.slice(0, 9)];
-    const drafter = new Drafter(linear(0.4));
-    for (let i = 0; i < 60; i++) {
-      drafter.record({ tokens: phrase.slice(8, 16), matchLength: 8 }, 0);
-    }
-    expect(drafter.propose(atEight, 7, 1)).toBeNull();
-    expect(drafter.propose(atNine, 7, 1)).toEqual(new Drafter(linear(0.4)).propose(atNine, 7, 1));
+  /** Lengths of the drafts before each token of `text` from the second on, a step for each token. */
+  function draftLengths(text: readonly number[], tokenCost: number): number[] {
+    const drafter = new Drafter(linear(tokenCost));
+    return text.slice(1).map((_, i) => drafter.propose(text.slice(0, i + 1), 7, 1)?.tokens.length ?? 0);
+  }
+
+  it('learns from every token what the text is like, whether it was drafted or not', () => {
+    // At this cost a match of one token has to be surer than it is in most texts.
+    const repeating = draftLengths(Array.from({ length: 5 }, () => phrase).flat(), 0.5);
+    expect(repeating.slice(0, phrase.length + 1)).toEqual(repeating.slice(0, phrase.length + 1).map(() => 0));
+    expect(repeating.at(-1)).toBe(7);
+    // And at this one it pays, until it has misled a few times.
+    const misleading = draftLengths(
+      Array.from({ length: 200 }, (_, i) => (i % 2 === 0 ? 5 : 100 + i)),
+      0.15,
+    );
+    expect(misleading.slice(0, 20).some((length) => length > 0)).toBe(true);
+    expect(misleading.slice(-50).every((length) => length === 0)).toBe(true);
   });
 
-  it('learns from those before it too', () => {
-    const drafter = new Drafter(linear(0.4));
-    for (let i = 0; i < 60; i++) {
-      drafter.record({ tokens: phrase.slice(0, 4), matchLength: 3 }, 1);
-    }
-    expect(drafter.propose([...phrase, 1, ...phrase.slice(0, 3)], 7, 1)?.tokens).toHaveLength(1);
+  it('learns from several tokens of a step up to the first that is another one', () => {
+    const costs = Array.from({ length: 60 }, (_, i) => 0.3 + i / 100);
+    /** What is drafted after the beginning of the phrase, at all costs, when it went on like this before. */
+    const lengthsAfter = (answer: readonly number[]): number[] =>
+      costs.map((cost) => {
+        const drafter = new Drafter(linear(cost));
+        const text = [...phrase, 1, ...phrase.slice(0, 6)];
+        drafter.propose(text, 7, 1);
+        // The last token never stood before, so nothing is guessed after it.
+        text.push(...answer, 500);
+        drafter.propose(text, 7, 1);
+        return drafter.propose([...text, 2, ...phrase.slice(0, 6)], 7, 1)?.tokens.length ?? 0;
+      });
+    const right = phrase.slice(6, 16);
+    // What follows a wrong token says nothing about the match: right or wrong, it is not looked at.
+    expect(lengthsAfter([99, ...right.slice(1)])).toEqual(lengthsAfter([99, ...right.slice(1).map((token) => -token)]));
+    expect(lengthsAfter(right)).not.toEqual(lengthsAfter([...right.slice(0, 1), 99]));
   });
 });

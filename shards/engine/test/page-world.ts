@@ -118,7 +118,7 @@ export class World {
       clock: { nowMs: () => this.nowMs, startTimer: () => ({ cancel() {} }), yieldToEvents: () => Promise.resolve() },
       hasStored: ({ hash }) => this.stages[0].store.has(hash),
     });
-    this.scheduler = new Scheduler(options, this.pages);
+    this.scheduler = new Scheduler(options, this.pages, (numTokens) => 1 + 0.4 * (numTokens - 1));
   }
 
   arrive(promptTokens: readonly number[], maxTokens: number, cacheSalt = ''): Sequence {
