@@ -24,6 +24,7 @@ export default defineConfig({
       main: 'shards/test/workerd/ring-worker.ts',
       miniflare: {
         compatibilityDate: '2026-11-01',
+        compatibilityFlags: ['streams_byob_reader_does_not_detach_buffer'],
         modulesRules: [{ type: 'CompiledWasm', include: ['**/*.wasm'] }],
         durableObjects: { SHARD: { className: 'TestShard', useSQLite: true } },
         assets: { directory: modelFolder, binding: 'ASSETS' },

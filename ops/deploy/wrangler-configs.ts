@@ -8,7 +8,7 @@
  */
 import path from 'node:path';
 import type { OriginBindings } from '../origin/origins-file.ts';
-import { COMPATIBILITY_DATE, type ScriptTopology, type Topology } from '../plan/topology.ts';
+import { COMPATIBILITY_DATE, COMPATIBILITY_FLAGS, type ScriptTopology, type Topology } from '../plan/topology.ts';
 import { PROJECT_ROOT } from '../support/home.ts';
 
 /** A wrangler configuration, as JSON. Paths in it are relative to the folder it lies in. */
@@ -41,6 +41,7 @@ function commonConfig({ topology, folder, entry, assets }: ConfigOptions): Recor
     name: topology.name,
     main: path.relative(folder, entry),
     compatibility_date: COMPATIBILITY_DATE,
+    compatibility_flags: COMPATIBILITY_FLAGS,
     // The script answers every request itself and serves an asset when it means to.
     assets: { directory: path.relative(folder, assets), binding: 'ASSETS', run_worker_first: true },
     vars: topology.variables,

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { MiniflareOptions } from 'miniflare';
 import path from 'node:path';
 import { CLASSIFY_SCRIPT, GATEWAY_SCRIPT, KERNELS_MODULE, STAGE_SCRIPT } from './bundle.ts';
-import { COMPATIBILITY_DATE, type ScriptTopology, type Topology } from '../plan/topology.ts';
+import { COMPATIBILITY_DATE, COMPATIBILITY_FLAGS, type ScriptTopology, type Topology } from '../plan/topology.ts';
 
 export type LocalWorker = MiniflareOptions['workers'][number];
 
@@ -27,6 +27,7 @@ async function localWorker(topology: ScriptTopology, files: ScriptFiles): Promis
     config: {
       name: topology.name,
       compatibilityDate: COMPATIBILITY_DATE,
+      compatibilityFlags: [...COMPATIBILITY_FLAGS],
       manifest: {
         mainModule: files.main,
         modulesRoot: files.scripts,

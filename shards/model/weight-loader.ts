@@ -2,7 +2,7 @@
  * Streams the weights of a stage from their files straight to where the kernels read them. Chunks are written as they
  * arrive: no file is ever held whole, which an isolate of 128 MB could not afford.
  */
-import type { AssetSource } from '../platform/assets.ts';
+import { openChunks, type AssetSource } from '../platform/assets.ts';
 import type { Manifest, ManifestTensor, StageFile } from './manifest.ts';
 
 export type WeightLoadErrorCode =
@@ -139,12 +139,12 @@ async function readFile(
   if (stream === null) {
     throw new WeightLoadError('file_missing', `weights file ${file.name} does not exist`);
   }
-  const reader = stream.getReader();
+  const reader = openChunks(stream);
   let fileOffset = 0;
   let segmentIndex = 0;
   for (;;) {
-    const { done, value: chunk } = await reader.read();
-    if (done) {
+    const chunk = await reader.read();
+    if (chunk === null) {
       break;
     }
     onProgress();
