@@ -63,7 +63,7 @@ describe('a bug that is switched on is found:', () => {
     ['damage_ignored', 'answer'],
     ['checksum_ignored', 'answer'],
     ['salt_ignored', 'tenants'],
-  ] as const)('%s', async (canary, checker) => {
+  ] as const)('%s', { timeout: FIXED_SEEDS_MS_MAX }, async (canary, checker) => {
     const report = await firstFailure(canary, CANARY_SEEDS);
     expect(report?.failure).toMatchObject({ checker });
     expect(report?.lastEvents.length).toBeGreaterThan(10);

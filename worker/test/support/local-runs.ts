@@ -16,6 +16,8 @@ export class LocalRuns {
   readonly shards = new Map<string, LocalShard>();
   /** The dependencies with runs in them. */
   readonly deps: GatewayDeps;
+  /** Told about each statement before it runs: it may crash all objects. */
+  onStatement: (statement: string) => void = () => {};
   readonly #limits: RunLimits | undefined;
 
   constructor(deps: GatewayDeps, limits?: RunLimits) {
@@ -56,7 +58,7 @@ export class LocalRuns {
     const shard = this.shards.get(name) ?? { database: newDatabase(), life: null, alarmAtMs: null };
     this.shards.set(name, shard);
     if (shard.life === null) {
-      const { sql, end } = openLife(shard.database);
+      const { sql, end } = openLife(shard.database, (statement) => this.onStatement(statement));
       const host = new RunHost({
         sql,
         route: createRouteDeps(this.deps),

@@ -2,8 +2,14 @@
 import { DatabaseSync } from 'node:sqlite';
 import type { SqlDatabase, SqlRow } from '../../storage/sql.ts';
 
-/** @returns the database as one life of an object sees it, and what ends that life: afterwards it answers nothing. */
-export function openLife(database: DatabaseSync): { readonly sql: SqlDatabase; readonly end: () => void } {
+/**
+ * @param onStatement told about each statement before it runs; one that ends the life keeps it from running.
+ * @returns the database as one life of an object sees it, and what ends that life: afterwards it answers nothing.
+ */
+export function openLife(
+  database: DatabaseSync,
+  onStatement: (statement: string) => void = () => {},
+): { readonly sql: SqlDatabase; readonly end: () => void } {
   let isOver = false;
   const alive = (): DatabaseSync => {
     if (isOver) {
@@ -12,10 +18,12 @@ export function openLife(database: DatabaseSync): { readonly sql: SqlDatabase; r
     return database;
   };
   const sql: SqlDatabase = {
-    exec: (statement, ...values) =>
-      alive()
+    exec(statement, ...values) {
+      onStatement(statement);
+      return alive()
         .prepare(statement)
-        .all(...values) as SqlRow[],
+        .all(...values) as SqlRow[];
+    },
     transaction(change) {
       alive().exec('BEGIN');
       try {
