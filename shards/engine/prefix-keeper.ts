@@ -10,9 +10,10 @@ import { err, ok, type Result } from '../result.ts';
 import type { EventSink } from './listeners.ts';
 import { REQUEST_LIMITS } from './limits.ts';
 import type { PrefixFailure, PromptPrefix, WarmedPrefix, WarmPrefixRequest } from './prefix-protocol.ts';
-import type { GenerateEvent, GenerateRequest, SamplingParams } from './protocol.ts';
+import type { GenerateEvent, GenerateRequest } from './protocol.ts';
 import type { SequencePages } from './sequence-pages.ts';
 import type { StepLoop } from './step-loop.ts';
+import { GREEDY } from '../sampling/greedy.ts';
 
 export interface PrefixKeeperOptions {
   readonly ring: RingHead;
@@ -23,19 +24,6 @@ export interface PrefixKeeperOptions {
   /** Starts a generation whose events go to the sink. @returns why it was refused, or null */
   readonly start: (request: GenerateRequest, sink: EventSink) => Promise<PrefixFailure | null>;
 }
-
-/** Nothing is sampled from a prompt alone. */
-const NO_SAMPLING: SamplingParams = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 0,
-};
 
 /** Parts in which the pages of a tenant are deleted: more than a store that holds nothing else has. */
 const TENANT_EDITS_MAX = 64;
@@ -119,7 +107,7 @@ export class PrefixKeeper {
       promptTokens: request.tokens,
       emittedTokens: [],
       maxTokens: 0,
-      sampling: NO_SAMPLING,
+      sampling: GREEDY,
       stopTokenIds: [],
       numTopLogprobs: null,
       numPromptLogprobs: null,

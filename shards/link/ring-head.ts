@@ -3,48 +3,34 @@
  * about a broken ring is the engine's decision.
  */
 import type { ModelConfig } from '../../wasm/host/model-config.ts';
-import type { StageAssignment } from '../model/assignment.ts';
 import type { PageKey } from '../kv/page-key.ts';
-import type { RuntimeHost, RuntimeLease } from '../model/runtime-host.ts';
+import type { RuntimeLease } from '../model/runtime-host.ts';
 import { assert } from '../../wasm/host/assert.ts';
-import type { AssetSource } from '../platform/assets.ts';
-import { randomId, withDeadline, type Clock, type Entropy } from '../platform/clock.ts';
-import type { FrameLink, LinkConnector } from '../platform/link.ts';
+import { randomId, withDeadline, type Entropy } from '../platform/clock.ts';
+import type { FrameLink } from '../platform/link.ts';
 import type { PageStore } from '../platform/page-store.ts';
 import { describeError, err, ok, type Result } from '../result.ts';
 import { decodeFrame } from './decode-frame.ts';
 import { encodeFrame } from './encode-frame.ts';
-import { connectToNext, InboundLinks } from './handshake.ts';
+import { InboundLinks } from './handshake.ts';
 import { PAGE_OPERATIONS_MAX } from './page-operation.ts';
 import { PageOperator } from './page-operator.ts';
 import {
   applyPageEdit,
   PAGE_EDIT_KEYS_MAX,
   RING_TIMINGS,
-  type OpenStageResult,
   type PageEdit,
   type PageEditResult,
   type RingTimings,
-  type StageControl,
   type StageFailure,
 } from './ring-protocol.ts';
-import { firstFailure, judgeLayers, openRequest, unreachable } from './opening.ts';
+import { openRing, type OpeningEpoch, type RingParts } from './opening.ts';
 import { gatherRows } from './rows.ts';
 import { StepDeadline, type TimedStep } from './step-deadline.ts';
 import { StepWatch } from './step-watch.ts';
 import { checkResult, type RingStep, type StepResult } from './ring-step.ts';
 
-export interface RingHeadOptions {
-  readonly assignment: StageAssignment;
-  /** Names this object among those that share the isolate. */
-  readonly owner: string;
-  readonly host: RuntimeHost;
-  readonly assets: AssetSource;
-  /** Stages 1, 2, … in order; none for a ring of one. */
-  readonly stages: readonly StageControl[];
-  /** Not called for a ring of one. */
-  readonly connectNext: LinkConnector;
-  readonly clock: Clock;
+export interface RingHeadOptions extends RingParts {
   readonly entropy: Entropy;
   /** The head's part of the pages that last, and the index of all stages'. */
   readonly pageStore: PageStore;
@@ -154,70 +140,31 @@ export class RingHead {
   }
 
   async #openAll(epoch: number): Promise<Result<RingOpened, StageFailure>> {
-    const { assignment, host, owner, assets, connectNext, clock } = this.#options;
-    const identity = assignment;
-    const [acquired, connected, ...opened] = await Promise.all([
-      host.acquire(owner, assets),
-      assignment.stageCount === 1
-        ? ok(null)
-        : connectToNext({
-            connect: connectNext,
-            identity,
-            epoch,
-            clock,
-            helloDeadlineMs: this.#timings.helloDeadlineMs,
-            onClose: (reason) => this.#failLink(epoch, `stage 1 closed the link: ${reason}`),
-          }),
-      ...this.#options.stages.map((stage, i) => this.#openStage(stage, i + 1, epoch)),
-    ]);
-    const failure = firstFailure([acquired, connected, ...opened]) ?? this.#judgeOpening(epoch, opened);
-    if (failure !== null || !acquired.ok || !connected.ok) {
-      if (connected.ok) {
-        connected.value?.close('the epoch did not open');
-      }
-      if (this.#wantedEpoch === null) {
-        // The opening outlived its deadline and may have taken the lease after it was given back.
-        host.release(owner);
-      }
-      return err(failure as StageFailure);
+    const { clock } = this.#options;
+    const opening: OpeningEpoch = {
+      epoch,
+      wantedEpoch: () => this.#wantedEpoch,
+      isLinked: () => this.#inbound.has(epoch),
+      onClose: (reason) => this.#failLink(epoch, `stage 1 closed the link: ${reason}`),
+    };
+    const opened = await openRing(this.#options, opening, this.#timings);
+    if (!opened.ok) {
+      return opened;
     }
+    const { lease, outbound, kvGenerations } = opened.value;
     this.#open = {
       epoch,
-      lease: acquired.value,
-      outbound: connected.value,
+      lease,
+      outbound,
       openedMs: clock.nowMs(),
       pendingSteps: new Map(),
       stepDeadline: new StepDeadline(this.#timings),
       stepWatch: new StepWatch(clock, (stepId) => this.#failLate(stepId)),
       lastStepId: 0,
     };
-    const generations = [
-      acquired.value.kvGeneration,
-      ...opened.map((result) => (result.ok ? result.value.kvGeneration : 0)),
-    ];
-    const kvKept = generations.join() === this.#kvGenerations?.join();
-    this.#kvGenerations = generations;
+    const kvKept = kvGenerations.join() === this.#kvGenerations?.join();
+    this.#kvGenerations = kvGenerations;
     return ok({ kvKept });
-  }
-
-  async #openStage(stage: StageControl, stageIndex: number, epoch: number): Promise<OpenStageResult> {
-    try {
-      return await stage.openStage(openRequest(this.#options.assignment, stageIndex, epoch));
-    } catch (thrown) {
-      return err(unreachable(stageIndex, thrown));
-    }
-  }
-
-  /** What can still be wrong when every stage has answered: links lost meanwhile, or layers that do not add up. */
-  #judgeOpening(epoch: number, opened: readonly OpenStageResult[]): StageFailure | null {
-    const { assignment } = this.#options;
-    if (this.#wantedEpoch !== epoch) {
-      return { code: 'superseded', retryable: true, message: `epoch ${epoch} was closed while it opened` };
-    }
-    if (assignment.stageCount > 1 && !this.#inbound.has(epoch)) {
-      return { code: 'link', retryable: true, message: 'the last stage is not linked to the head' };
-    }
-    return judgeLayers(assignment.layerEnd, opened);
   }
 
   /** Whether the head has the page, and so presumably the other stages. */

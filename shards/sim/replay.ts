@@ -9,8 +9,9 @@ import type { FaultPlan } from './faults.ts';
 import type { ExpectedAnswer, Oracle } from './oracle.ts';
 import type { ClusterPlan } from './plan.ts';
 import { Random } from './random.ts';
-import { GREEDY, randomTokens } from './requests.ts';
+import { randomTokens } from './requests.ts';
 import { asFailure, Simulation, type SimReport, type SimWorld } from './simulation.ts';
+import { GREEDY } from '../sampling/greedy.ts';
 
 /** Lengths fit into the model's context. */
 export interface RecordedRequest {

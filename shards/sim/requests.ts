@@ -5,6 +5,7 @@
  */
 import type { GenerateRequest, SamplingParams } from '../engine/protocol.ts';
 import { Random } from './random.ts';
+import { GREEDY } from '../sampling/greedy.ts';
 
 export const NUM_CONVERSATIONS = 48;
 export const TURNS_MAX = 3;
@@ -30,18 +31,6 @@ export interface RequestId {
 
 /** A request without what differs from run to run: its name and its tenant. */
 export type PooledRequest = Omit<GenerateRequest, 'requestId' | 'cacheSalt' | 'emittedTokens'>;
-
-export const GREEDY: SamplingParams = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 1,
-};
 
 const SAMPLINGS: readonly SamplingParams[] = [
   GREEDY,

@@ -12,7 +12,8 @@ import type { LocalEngine, LocalEngineOptions } from '../platform/local/local-en
 import { MemoryPageStore } from '../platform/memory-page-store.ts';
 import { systemClock } from '../platform/system.ts';
 import { ok } from '../result.ts';
-import { answerOf, collect, GREEDY, pollStats, promptOf, requestOf, tinyRings, tokensOf } from './tiny-ring.ts';
+import { answerOf, collect, pollStats, promptOf, requestOf, tinyRings, tokensOf } from './tiny-ring.ts';
+import { GREEDY } from '../sampling/greedy.ts';
 
 const rings = await tinyRings();
 const kernels = await loadKernels();

@@ -8,7 +8,8 @@ import { describe, expect, it } from 'vitest';
 import { fileAssets } from '../../ops/testing/file-assets.ts';
 import { homeLayout, resolveHome } from '../../ops/support/home.ts';
 import { MANIFEST_FILE } from '../model/runtime-host.ts';
-import { collectAnswer, GREEDY, promptOf, requestOf, tinyRings, tokensOf } from './tiny-ring.ts';
+import { collectAnswer, promptOf, requestOf, tinyRings, tokensOf } from './tiny-ring.ts';
+import { GREEDY } from '../sampling/greedy.ts';
 
 const rings = await tinyRings();
 

@@ -5,7 +5,8 @@ import type { GenerateRequest, SamplingParams } from '../engine/protocol.ts';
 import { decodeFrame } from '../link/decode-frame.ts';
 import type { LocalEngineOptions } from '../platform/local/local-engine.ts';
 import { systemClock } from '../platform/system.ts';
-import { collectAnswer, GREEDY, pollStats, promptOf, requestOf, tinyRings, tokensOf } from './tiny-ring.ts';
+import { GREEDY } from '../sampling/greedy.ts';
+import { collectAnswer, pollStats, promptOf, requestOf, tinyRings, tokensOf } from './tiny-ring.ts';
 
 const rings = await tinyRings();
 const NO_DRAFTS = { draftStepTokensMax: 1 };

@@ -6,21 +6,10 @@ import { afterAll } from 'vitest';
 import { fileAssets } from '../../ops/testing/file-assets.ts';
 import { convertTinyModel } from '../../ops/testing/tiny-model.ts';
 import { loadKernels } from '../../wasm/build.ts';
-import type { EngineStats, GenerateEvent, GenerateRequest, HeadClient, SamplingParams } from '../engine/protocol.ts';
+import type { EngineStats, GenerateEvent, GenerateRequest, HeadClient } from '../engine/protocol.ts';
 import type { AssetSource } from '../platform/assets.ts';
 import { createLocalEngine, type LocalEngine, type LocalEngineOptions } from '../platform/local/local-engine.ts';
-
-export const GREEDY: SamplingParams = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 1,
-};
+import { GREEDY } from '../sampling/greedy.ts';
 
 /** Tokens that look random and are the same each time. */
 export function promptOf(numTokens: number, salt = 0): number[] {

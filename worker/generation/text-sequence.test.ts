@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { EngineClient } from '../../shards/client/engine-client.ts';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts';
 import { generateText, type TextEvent } from './text-sequence.ts';
+import { GREEDY } from '../../shards/sampling/greedy.ts';
 
 /** A vocabulary that is the list of tokens itself: token i is `tokens[i]`, as text or as bytes. */
 function vocabularyOf(tokens: readonly (string | readonly number[])[]): TextTokenizer {
@@ -36,23 +37,12 @@ async function run(tokens: readonly (string | readonly number[])[], stop: readon
       yield { type: 'finish', reason: 'length', promptTokens: 0, completionTokens: 0, cachedTokens: 9 };
     },
   };
-  const sampling = {
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    logitBias: [],
-    seed: 0,
-  };
   const request = {
     requestId: 'r',
     promptTokens: [1, 2],
     emittedTokens: [],
     maxTokens: 99,
-    sampling,
+    sampling: GREEDY,
     stopTokenIds: [],
     numTopLogprobs: null,
     numPromptLogprobs: null,

@@ -10,6 +10,7 @@ import { createLocalEngine } from '../../../shards/platform/local/local-engine.t
 import { loadKernels } from '../../../wasm/build.ts';
 import { fileAssets } from '../../testing/file-assets.ts';
 import type { CompletionTiming } from './subject.ts';
+import { GREEDY } from '../../../shards/sampling/greedy.ts';
 
 /** A line of standard input. */
 export interface ChildRequest {
@@ -37,17 +38,7 @@ async function complete({ tokens, maxTokens }: ChildRequest): Promise<Completion
     promptTokens: tokens,
     emittedTokens: [],
     maxTokens,
-    sampling: {
-      temperature: 0,
-      topK: 0,
-      topP: 1,
-      minP: 0,
-      repetitionPenalty: 1,
-      presencePenalty: 0,
-      frequencyPenalty: 0,
-      logitBias: [],
-      seed: 0,
-    },
+    sampling: GREEDY,
     stopTokenIds: [],
     numTopLogprobs: null,
     numPromptLogprobs: null,

@@ -1,5 +1,4 @@
 /** What `lamina bench speculation` does. */
-import type { SamplingParams } from '../../../shards/engine/protocol.ts';
 import { commandContext, parseCount } from '../../cli/context.ts';
 import { type MeasuredModel, prepareMeasuredModel, readTextModel } from '../../eval/prepare.ts';
 import { OperatorError } from '../../support/operator-error.ts';
@@ -8,6 +7,7 @@ import { fileAssets } from '../../testing/file-assets.ts';
 import { reportRun } from '../report.ts';
 import { benchSpeculation, type PromptSet, TARGETS } from './bench-speculation.ts';
 import { CHAT_PROMPTS, QUOTING_PROMPTS } from './prompts.ts';
+import { GREEDY } from '../../../shards/sampling/greedy.ts';
 
 export interface SpeculationFlags {
   readonly rounds: string;
@@ -18,18 +18,6 @@ export interface SpeculationFlags {
 
 /** The longest prompt and answer fit twice over. */
 const CONTEXT_TOKENS = 1024;
-
-const GREEDY: SamplingParams = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 1,
-};
 
 export async function speculationCommand(flags: SpeculationFlags): Promise<void> {
   const context = commandContext(flags);

@@ -2,12 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { GREEDY, promptOf } from '../../../shards/test/tiny-ring.ts';
+import { promptOf } from '../../../shards/test/tiny-ring.ts';
 import { loadKernels } from '../../../wasm/build.ts';
 import { fileAssets } from '../../testing/file-assets.ts';
 import { convertTinyModel } from '../../testing/tiny-model.ts';
 import { benchSpeculation } from '../speculation/bench-speculation.ts';
 import { CHAT_PROMPTS, QUOTING_PROMPTS } from '../speculation/prompts.ts';
+import { GREEDY } from '../../../shards/sampling/greedy.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'lamina-speculation-'));
 afterAll(() => rmSync(folder, { recursive: true }));

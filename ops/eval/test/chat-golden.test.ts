@@ -1,6 +1,5 @@
 /** Chats against llama.cpp (prompt tokens, greedy answers) and against the float32 reference (distributions). */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { SamplingParams } from '../../../shards/engine/protocol.ts';
 import { createLocalEngine, type LocalEngine } from '../../../shards/platform/local/local-engine.ts';
 import { assert } from '../../../wasm/host/assert.ts';
 import type { StageRuntime } from '../../../wasm/host/stage-runtime.ts';
@@ -14,21 +13,11 @@ import { type GoldenChat, type GoldenChatReference, type GoldenChats, readGolden
 import { QualityTally } from '../metrics.ts';
 import { readTextModel } from '../prepare.ts';
 import { prepareDefaultModel } from './default-model.ts';
+import { GREEDY } from '../../../shards/sampling/greedy.ts';
 
 /** The longest prompt and answer together, with room. */
 const WINDOW_TOKENS_MAX = 256;
 const STAGE_COUNT = 2;
-const GREEDY: SamplingParams = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 0,
-};
 /** Tokens of an answer that must be equal. */
 const COMPARED_TOKENS = 16;
 const EQUAL_ANSWERS_MIN = 15;

@@ -3,10 +3,11 @@ import { describe, expect, it } from 'vitest';
 import type { HeadClient } from '../../engine/protocol.ts';
 import type { FrameLink } from '../../platform/link.ts';
 import { systemClock } from '../../platform/system.ts';
-import { collect, GREEDY, promptOf, requestOf, tinyRings } from '../../test/tiny-ring.ts';
+import { collect, promptOf, requestOf, tinyRings } from '../../test/tiny-ring.ts';
 import { createEngineClient, type ContentEvent } from '../engine-client.ts';
 import type { GenerationError } from '../recovery.ts';
 import { ReplicaSet } from '../replica-set.ts';
+import { GREEDY } from '../../sampling/greedy.ts';
 
 const rings = await tinyRings();
 

@@ -4,7 +4,6 @@ import { createStageRuntime, PAGE_SIZE_TOKENS, type StageRuntime } from '../../.
 import {
   collect,
   collectAnswer,
-  GREEDY,
   parseEvents,
   pollStats,
   promptOf,
@@ -14,6 +13,7 @@ import {
 } from '../../test/tiny-ring.ts';
 import type { MemoryPageStore } from '../../platform/memory-page-store.ts';
 import type { GenerateEvent, GenerateRequest, HeadClient } from '../protocol.ts';
+import { GREEDY } from '../../sampling/greedy.ts';
 
 const rings = await tinyRings();
 const kernels = await loadKernels();

@@ -12,7 +12,7 @@ import { PageOperationQueue, type PendingOperation } from '../page-operation-que
 import { isCurrent, Scheduler, type ScheduledSequence, type SchedulerLimits } from '../scheduler.ts';
 import { SequencePages } from '../sequence-pages.ts';
 import { Sequence } from '../sequence.ts';
-import { GREEDY } from '../../test/tiny-ring.ts';
+import { GREEDY } from '../../sampling/greedy.ts';
 
 type WorldPart = ScheduledSequence & { readonly pageTable: readonly number[] };
 

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { GREEDY, promptOf, requestOf } from '../../test/tiny-ring.ts';
+import { promptOf, requestOf } from '../../test/tiny-ring.ts';
 import { REQUEST_LIMITS } from '../limits.ts';
 import type { GenerateRequest, SamplingParams } from '../protocol.ts';
 import { validateRequest } from '../validate-request.ts';
+import { GREEDY } from '../../sampling/greedy.ts';
 
 const BOUNDS = { vocabSize: 300, sequenceTokensMax: 50 };
 

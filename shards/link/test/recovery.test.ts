@@ -5,10 +5,11 @@ import { createStageRuntime, type StageRuntime, type StageRuntimeOptions } from 
 import type { FrameLink } from '../../platform/link.ts';
 import type { EngineLimits } from '../../engine/limits.ts';
 import type { LocalEngine, LocalEngineOptions } from '../../platform/local/local-engine.ts';
-import { collect, GREEDY, pollStats, promptOf, requestOf, tinyRings, tokensOf } from '../../test/tiny-ring.ts';
+import { collect, pollStats, promptOf, requestOf, tinyRings, tokensOf } from '../../test/tiny-ring.ts';
 import { decodeFrame } from '../decode-frame.ts';
 import type { OpenStageResult } from '../ring-protocol.ts';
 import type { StageNode } from '../stage-node.ts';
+import { GREEDY } from '../../sampling/greedy.ts';
 
 const rings = await tinyRings();
 const kernels = await loadKernels();

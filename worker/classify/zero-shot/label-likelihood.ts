@@ -3,9 +3,9 @@
  * prefilled once and then found in the prefix cache: a further label costs little more than its own few tokens.
  */
 import type { EngineClient } from '../../../shards/client/engine-client.ts';
-import type { SamplingParams } from '../../../shards/engine/protocol.ts';
 import { mergeConcurrently } from '../../generation/merge.ts';
 import type { TextTokenizer } from '../../tokenizer/text-tokenizer.ts';
+import { GREEDY } from '../../../shards/sampling/greedy.ts';
 
 export interface LikelihoodDeps {
   readonly engine: EngineClient;
@@ -34,19 +34,6 @@ export interface Likelihoods {
   readonly cachedTokens: number;
 }
 
-/** Nothing is sampled. */
-const NO_SAMPLING: SamplingParams = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 0,
-};
-
 /** @throws GenerationError when the ring refuses or keeps failing; AbortedError when `signal` was aborted. */
 export async function labelLikelihoods(
   deps: LikelihoodDeps,
@@ -69,7 +56,7 @@ export async function labelLikelihoods(
           promptTokens: [...before, ...continuation],
           emittedTokens: [],
           maxTokens: 0,
-          sampling: NO_SAMPLING,
+          sampling: GREEDY,
           stopTokenIds: [],
           numTopLogprobs: null,
           numPromptLogprobs: 0,
