@@ -20,9 +20,7 @@ function streamOf(type: 'bytes' | undefined, onCancel?: () => void): ReadableStr
     },
     ...(onCancel === undefined ? {} : { cancel: onCancel }),
   };
-  return type === 'bytes'
-    ? new ReadableStream({ ...source, type })
-    : new ReadableStream(source);
+  return type === 'bytes' ? new ReadableStream({ ...source, type }) : new ReadableStream(source);
 }
 
 async function readAll(stream: ReadableStream<Uint8Array>): Promise<{ bytes: number[]; numReads: number }> {
