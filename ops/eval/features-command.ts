@@ -1,17 +1,13 @@
 /** `lamina eval features`: features of many texts through the code and the kernels that serve them, for other programs. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { extractFeatures } from '../../shards/client/feature-client.ts';
 import { POOLINGS, type FeaturePart } from '../../shards/features/feature-protocol.ts';
-import { FEATURE_LIMITS } from '../../shards/features/limits.ts';
 import { FEATURE_RECIPE } from '../../shards/features/recipe.ts';
-import { createLocalEngine } from '../../shards/platform/local/local-engine.ts';
-import { systemClock } from '../../shards/platform/system.ts';
 import { commandContext } from '../cli/context.ts';
 import { OperatorError } from '../support/operator-error.ts';
 import { runStep } from '../support/progress.ts';
-import { fileAssets } from '../testing/file-assets.ts';
 import { prepareMeasuredModel, readTextModel } from './prepare.ts';
+import { featuresOfTexts } from './text-features.ts';
 
 export interface FeaturesFlags {
   readonly texts: string;
@@ -26,23 +22,17 @@ export async function featuresCommand(flags: FeaturesFlags): Promise<void> {
   const context = commandContext(flags);
   const parts = flags.parts === undefined ? FEATURE_RECIPE.parts : parseParts(flags.parts);
   const rows = parseRows(await readTexts(flags.texts));
-  const { convertedFolder, kernels } = await prepareMeasuredModel(flags.model, context);
-  const { tokenizer, config } = await readTextModel(convertedFolder);
-  const { features, ring } = await createLocalEngine({ assets: fileAssets(convertedFolder), kernels });
+  const model = await prepareMeasuredModel(flags.model, context);
+  const { config } = await readTextModel(model.convertedFolder);
   await mkdir(flags.out, { recursive: true });
   const values = await runStep(context.progress, 'Features', async (step) => {
-    const pieces: Float32Array[] = [];
-    for (let start = 0; start < rows.length; start += FEATURE_LIMITS.textsMax) {
-      const texts = rows.slice(start, start + FEATURE_LIMITS.textsMax).map(({ text }) => tokenizer.encode(text));
-      const request = { requestId: `texts-${start}`, texts, parts, windowTokens: FEATURE_RECIPE.windowTokens };
-      const signal = new AbortController().signal;
-      pieces.push((await extractFeatures(request, { heads: [features], clock: systemClock, signal })).features);
-      step.note(`${Math.min(start + FEATURE_LIMITS.textsMax, rows.length)} of ${rows.length} texts`);
-    }
+    const texts = rows.map(({ text }) => text);
+    const pieces = await featuresOfTexts(model, texts, parts, (numDone) => {
+      step.note(`${numDone} of ${rows.length} texts`);
+    });
     return { value: pieces, outcome: `${rows.length} texts` };
   });
-  ring.close('all texts are done');
-  await writeFile(path.join(flags.out, 'features.f32'), new Uint8Array(await new Blob(values as BlobPart[]).bytes()));
+  await writeFile(path.join(flags.out, 'features.f32'), new Uint8Array(await new Blob(values).bytes()));
   const description = { model: config.model, parts, windowTokens: FEATURE_RECIPE.windowTokens, numTexts: rows.length };
   await writeFile(path.join(flags.out, 'features.json'), JSON.stringify(description));
   await writeFile(path.join(flags.out, 'labels.json'), JSON.stringify(rows.map(({ label }) => label ?? null)));

@@ -1,7 +1,7 @@
 /** The isolates beside the ring: the gateway's, and that of the classifiers' script. */
 import { LABELS_MAX, LABELS_MIN } from '../../shards/classify/limits.ts';
 import { trainingBytes, type TrainingMemory, trainingMemory } from '../../shards/classify/training-memory.ts';
-import { FEATURE_RECIPE } from '../../shards/features/recipe.ts';
+import { CLASSIFIER_NUM_PARTS, FEATURE_RECIPE } from '../../shards/features/recipe.ts';
 import type { ModelConfig } from '../../wasm/host/model-config.ts';
 import { TRAINING_PACE } from '../../worker/classify/limits.ts';
 import { MODEL_CACHE_BYTES_MAX } from '../../worker/classify/model-cache.ts';
@@ -69,8 +69,9 @@ export function planClassify({ model, config, tokenizerBytes: fileBytes }: Servi
   const partSize = config.hiddenSize;
   const shapeOf = (numLabels: number) => ({
     numLabels,
-    featureSize: partSize * FEATURE_RECIPE.parts.length,
+    featureSize: partSize * CLASSIFIER_NUM_PARTS,
     partSize,
+    hashedSize: partSize * FEATURE_RECIPE.numHashedParts,
   });
   let labelsMax = LABELS_MIN - 1;
   let largest = LABELS_MIN;

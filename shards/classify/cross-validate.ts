@@ -11,6 +11,7 @@ import { evaluate, predictLogits } from './objective.ts';
 import { OutOfFold } from './out-of-fold.ts';
 import { scoreAnswers } from './scores.ts';
 import type { TrainingRows, Work } from './training-rows.ts';
+import type { WithinScatter } from './within-scatter.ts';
 
 /** Vectors that outlive the process. Whoever trains keeps them until the training is over. */
 export interface Checkpoints {
@@ -43,6 +44,7 @@ export interface CrossValidation {
 
 export interface CrossValidationOptions {
   readonly workspace: LinearWorkspace;
+  readonly scatter: WithinScatter;
   readonly search: SearchMemory;
   readonly source: TrainingRows;
   readonly folds: Folds;
@@ -115,13 +117,15 @@ function* fitFold(
   fold: number,
   validated: Uint32Array,
 ): Work<Float32Array> {
-  const { workspace, search, source, folds, checkpoints, onProgress } = options;
+  const { workspace, scatter, search, source, folds, checkpoints, onProgress } = options;
   const { weights, gradient } = workspace;
   weights.set(checkpoints.load(weightsKey(fold)) ?? new Float32Array(weights.length));
   const rows = trainingRowsOf(folds, fold);
+  // Of the rows that are learnt from only: what is validated has not been looked at.
+  yield* scatter.measure(source, rows);
   const numFits = C_PATH.length * folds.numFolds;
   const fit = index * folds.numFolds + fold;
-  const problem = { weights, gradient, evaluate: () => evaluate(workspace, source, rows, c) };
+  const problem = { weights, gradient, evaluate: () => evaluate(workspace, scatter, source, rows, c) };
   yield* minimise(problem, TOLERANCE, search, (numDone) =>
     onProgress((fit + numDone / (numDone + ITERATIONS_TYPICAL)) / numFits),
   );

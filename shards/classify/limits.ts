@@ -27,7 +27,7 @@ export const C_PATH = [2, 16, 128] as const;
 /** For sets that cannot be cross-validated: near the best of every set that was tried. */
 export const C_DEFAULT = 16;
 
-/** Examples in one batch of the kernels: their features, 590 kB at 2304 each, stay in the second cache. */
+/** Examples in one batch of the kernels: their features, 885 kB at 3456 each, stay in the second cache. */
 export const BATCH_ROWS_MAX = 64;
 
 /** A fit of some thousand examples has converged after 30 to 60. */
@@ -35,8 +35,14 @@ export const ITERATIONS_MAX = 150;
 
 /** Pairs of steps and changes of the gradient that L-BFGS remembers; more than 10 hardly help. */
 export const HISTORY_MAX = 10;
-/** And their memory, which matters with hundreds of labels: 500 labels of 2304 features take 9.3 MB for a pair. */
+/** And their memory, which matters with hundreds of labels: 500 labels of 3456 features take 14 MB for a pair. */
 export const HISTORY_BYTES_MAX = 32 * MIB;
+
+/**
+ * Matrices of the scatter within labels: four of hidden states of 896. Of a model whose states are wider fewer parts take
+ * part, or none.
+ */
+export const SCATTER_BYTES_MAX = 4 * 896 ** 2 * 4;
 
 /** Pairs of labels in a report: those most often taken for one another. */
 export const CONFUSIONS_MAX = 50;

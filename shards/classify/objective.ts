@@ -1,14 +1,17 @@
 /**
- * What is minimised: mean loss + ‖weights‖² / (2 · C · numRows), the intercepts not counted. That is scikit-learn's
- * `LogisticRegression(C=C)`, divided by C · numRows.
+ * What is minimised: mean loss + (‖weights‖² + v) / (2 · C · numRows), the intercepts not counted, where v is the variance of
+ * logits within the labels as `WithinScatter` measures it. That is scikit-learn's `LogisticRegression(C=C)`, divided by
+ * C · numRows, on features that are divided by the square root of 1 + scatter.
  */
 import type { LinearWorkspace } from '../../wasm/host/linear-workspace.ts';
 import { lossOf } from './loss.ts';
 import { standardisedBatches, type TrainingRows, type Work } from './training-rows.ts';
+import type { WithinScatter } from './within-scatter.ts';
 
 /** @returns the objective at `workspace.weights`, and leaves its gradient in `workspace.gradient`. */
 export function* evaluate(
   workspace: LinearWorkspace,
+  scatter: WithinScatter,
   source: TrainingRows,
   rows: Uint32Array,
   c: number,
@@ -26,7 +29,8 @@ export function* evaluate(
     workspace.addGradient(batch.length);
     yield 2 * batch.length * numLabels * cols;
   }
-  return sum / rows.length + regularise(workspace, rows.length, c);
+  const penalty = regularise(workspace, rows.length, c) + (yield* scatter.penalise(1 / (c * rows.length)));
+  return sum / rows.length + penalty;
 }
 
 /** Turns the sum of gradients into that of the objective. @returns the part of the weights. */

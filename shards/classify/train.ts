@@ -2,7 +2,13 @@
 import { f16ToF32 } from '../../wasm/host/f16.ts';
 import { LinearWorkspace } from '../../wasm/host/linear-workspace.ts';
 import { calibrate, type Calibration } from './calibration.ts';
-import { crossValidate, weightsKey, type Checkpoints, type CrossValidation } from './cross-validate.ts';
+import {
+  crossValidate,
+  weightsKey,
+  type Checkpoints,
+  type CrossValidation,
+  type CrossValidationOptions,
+} from './cross-validate.ts';
 import { assignFolds } from './folds.ts';
 import { BATCH_ROWS_MAX, C_DEFAULT } from './limits.ts';
 import { minimise, SearchMemory, type Tolerance } from './minimise.ts';
@@ -11,6 +17,7 @@ import { evaluate } from './objective.ts';
 import { measureScope, OUT_OF_SCOPE_THRESHOLD, type OutOfScopeScale } from './out-of-scope.ts';
 import { describeTraining, type TrainingReport } from './report.ts';
 import { measureFeatures, type TrainingRows, type Work } from './training-rows.ts';
+import { numScatteredParts, WithinScatter } from './within-scatter.ts';
 
 export interface TrainingOptions {
   /** The compiled `kernels.wasm`. */
@@ -47,6 +54,7 @@ export function* train(options: TrainingOptions): Work<Trained> {
   const { featureSize, partSize } = source;
   const shape = { numLabels: labels.length, featureSize, partSize, batchRowsMax: BATCH_ROWS_MAX };
   const workspace = new LinearWorkspace(kernels, shape);
+  const scatter = new WithinScatter(kernels, workspace, numScatteredParts(source));
   const search = new SearchMemory(workspace.weights.length);
   yield* measureFeatures(workspace, source, decodeTable());
   const folds = assignFolds(source.targets, options.groupOf);
@@ -55,6 +63,7 @@ export function* train(options: TrainingOptions): Work<Trained> {
       ? null
       : yield* crossValidate({
           workspace,
+          scatter,
           search,
           source,
           folds,
@@ -65,7 +74,7 @@ export function* train(options: TrainingOptions): Work<Trained> {
   const scope =
     validation === null || calibration === null ? null : measureScope(validation.outOfFold, calibration.temperature);
   const c = validation?.c ?? C_DEFAULT;
-  yield* fitAll(workspace, search, options, folds?.numFolds ?? 0, c);
+  yield* fitAll({ workspace, scatter, search }, options, folds?.numFolds ?? 0, c);
   options.onProgress(1);
   return {
     model: toModel(workspace, options, calibration, scope),
@@ -80,8 +89,7 @@ function reportInput(options: TrainingOptions, validation: CrossValidation | nul
 
 /** The final fit, on every example, from the mean of what the folds have learnt. */
 function* fitAll(
-  workspace: LinearWorkspace,
-  search: SearchMemory,
+  { workspace, scatter, search }: Pick<CrossValidationOptions, 'workspace' | 'scatter' | 'search'>,
   options: TrainingOptions,
   numFolds: number,
   c: number,
@@ -95,7 +103,8 @@ function* fitAll(
     });
   }
   const rows = Uint32Array.from({ length: source.targets.numRows }, (_, row) => row);
-  const problem = { weights, gradient, evaluate: () => evaluate(workspace, source, rows, c) };
+  yield* scatter.measure(source, rows);
+  const problem = { weights, gradient, evaluate: () => evaluate(workspace, scatter, source, rows, c) };
   yield* minimise(problem, TOLERANCE, search, (numIterations) => {
     onProgress(VALIDATION_SHARE + (1 - VALIDATION_SHARE) * (numIterations / (numIterations + ITERATIONS_TYPICAL)));
   });

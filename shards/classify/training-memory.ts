@@ -1,16 +1,20 @@
 /** What a training holds at once, so that it can be planned for: features, which the trainer is handed, are not in it. */
 import { linearCols, linearWorkspaceBytes } from '../../wasm/host/linear-workspace.ts';
+import { scatterWorkspaceBytes } from '../../wasm/host/scatter-workspace.ts';
 import { BATCH_ROWS_MAX, FOLDS_MAX, VALIDATED_LOGITS_MAX } from './limits.ts';
 import { searchBytes } from './minimise.ts';
+import { numScatteredParts } from './within-scatter.ts';
 
 export interface TrainingShape {
   readonly numLabels: number;
   readonly featureSize: number;
   readonly partSize: number;
+  /** See `TrainingRows`. */
+  readonly hashedSize: number;
 }
 
 export interface TrainingMemory {
-  /** Weights, gradient and a batch: the WebAssembly memory. */
+  /** Weights, gradient and a batch, and the scatter of features: two WebAssembly memories. */
   readonly workspaceBytes: number;
   /** L-BFGS's vectors. */
   readonly searchBytes: number;
@@ -19,8 +23,12 @@ export interface TrainingMemory {
 }
 
 export function trainingMemory(shape: TrainingShape): TrainingMemory {
+  const { partSize } = shape;
+  const numParts = numScatteredParts(shape);
+  const batchRowsMax = BATCH_ROWS_MAX;
   return {
-    workspaceBytes: linearWorkspaceBytes({ ...shape, batchRowsMax: BATCH_ROWS_MAX }),
+    workspaceBytes:
+      linearWorkspaceBytes({ ...shape, batchRowsMax }) + scatterWorkspaceBytes({ numParts, partSize, batchRowsMax }),
     searchBytes: searchBytes(shape.numLabels * linearCols(shape.featureSize)),
     logitsBytes: (1 + 1 / FOLDS_MAX) * VALIDATED_LOGITS_MAX * Float32Array.BYTES_PER_ELEMENT,
   };

@@ -7,6 +7,8 @@ export interface TrainingRows {
   readonly featureSize: number;
   /** Size of a part of the features: see `LinearShape`. */
   readonly partSize: number;
+  /** The last so many features count hashed pieces of words; 0 where there are none. */
+  readonly hashedSize: number;
   readonly targets: Targets;
   /** Writes the features of `row`, bits of f16 `[featureSize]`, at the beginning of `into`. */
   readFeatures(row: number, into: Uint16Array): void;
@@ -32,10 +34,11 @@ export function* standardisedBatches(
   }
 }
 
-/** Mean and inverse standard deviation of each feature over all rows, into the workspace. */
+/** What is taken from each feature and what it is multiplied with, from all rows, into the workspace. */
 export function* measureFeatures(workspace: LinearWorkspace, source: TrainingRows, decode: Float32Array): Work<void> {
-  const { featureSize, targets } = source;
+  const { featureSize, hashedSize, targets } = source;
   const [sums, squares] = [new Float64Array(featureSize), new Float64Array(featureSize)];
+  const numPresent = new Uint32Array(featureSize);
   const features = new Uint16Array(featureSize);
   for (let row = 0; row < targets.numRows; row++) {
     source.readFeatures(row, features);
@@ -43,17 +46,34 @@ export function* measureFeatures(workspace: LinearWorkspace, source: TrainingRow
       const value = decode[features[at] ?? 0] ?? 0;
       sums[at] = (sums[at] ?? 0) + value;
       squares[at] = (squares[at] ?? 0) + value * value;
+      numPresent[at] = (numPresent[at] ?? 0) + (value === 0 ? 0 : 1);
     }
     if (row % BATCH_ROWS_MAX === 0) {
       yield BATCH_ROWS_MAX * featureSize;
     }
   }
   for (let at = 0; at < featureSize; at++) {
-    const mean = (sums[at] ?? 0) / targets.numRows;
-    const variance = Math.max(0, (squares[at] ?? 0) / targets.numRows - mean * mean);
-    workspace.means[at] = mean;
-    // A feature that never changes says nothing; f16 has noise of 2^-11 of its value.
-    const isConstant = variance <= (mean * 2 ** -11) ** 2;
-    workspace.scales[at] = isConstant ? 0 : 1 / Math.sqrt(variance);
+    const isHashed = at >= featureSize - hashedSize;
+    workspace.means[at] = isHashed ? 0 : (sums[at] ?? 0) / targets.numRows;
+    workspace.scales[at] = isHashed
+      ? inverseFrequency(numPresent[at] ?? 0, targets.numRows)
+      : inverseDeviation(sums[at] ?? 0, squares[at] ?? 0, targets.numRows);
   }
+}
+
+/** 0 for a feature that never changes: it says nothing. */
+function inverseDeviation(sum: number, squares: number, numRows: number): number {
+  const mean = sum / numRows;
+  const variance = Math.max(0, squares / numRows - mean * mean);
+  // f16 has noise of 2^-11 of its value.
+  return variance <= (mean * 2 ** -11) ** 2 ? 0 : 1 / Math.sqrt(variance);
+}
+
+/**
+ * What a piece of a word weighs: less, the more texts have it (Spärck Jones, "A Statistical Interpretation of Term
+ * Specificity", 1972), as scikit-learn's `TfidfTransformer` has it. One that no text has counts most: nothing is learnt of
+ * it, but a text full of them has little weight left for what is known.
+ */
+function inverseFrequency(numPresent: number, numRows: number): number {
+  return 1 + Math.log((numRows + 1) / (numPresent + 1));
 }

@@ -5,6 +5,11 @@ export interface FeatureRecipe {
   readonly version: number;
   readonly parts: readonly FeaturePart[];
   readonly windowTokens: number;
+  /**
+   * Parts of a classifier's features, after those of hidden states and as large, that count pieces of words: see
+   * `addHashedNgrams`. They need the text alone, so the head shard does not know of them.
+   */
+  readonly numHashedParts: number;
 }
 
 /**
@@ -13,7 +18,7 @@ export interface FeatureRecipe {
  * each part to length 1.
  */
 export const FEATURE_RECIPE: FeatureRecipe = {
-  version: 2,
+  version: 3,
   parts: [
     { numLayers: 1, pooling: 'mean' },
     { numLayers: 6, pooling: 'mean' },
@@ -21,7 +26,11 @@ export const FEATURE_RECIPE: FeatureRecipe = {
     { numLayers: 6, pooling: 'max' },
   ],
   windowTokens: 64,
+  numHashedParts: 2,
 };
 
 /** Layers that the head of a model needs for the recipe. */
 export const FEATURE_NUM_LAYERS = Math.max(...FEATURE_RECIPE.parts.map(({ numLayers }) => numLayers));
+
+/** Parts of a classifier's features. */
+export const CLASSIFIER_NUM_PARTS = FEATURE_RECIPE.parts.length + FEATURE_RECIPE.numHashedParts;

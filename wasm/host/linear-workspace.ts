@@ -62,7 +62,8 @@ export class LinearWorkspace {
   /** `[featureSize]`: what is taken from each feature, and what it is then multiplied with. */
   readonly means: Float32Array<ArrayBuffer>;
   readonly scales: Float32Array<ArrayBuffer>;
-  readonly #standardised: Float32Array<ArrayBuffer>;
+  /** `[batchRowsMax, cols]`: output of `standardise`. */
+  readonly standardised: Float32Array<ArrayBuffer>;
   readonly #kernels: Kernels;
 
   /** @param module the compiled `kernels.wasm` */
@@ -89,7 +90,7 @@ export class LinearWorkspace {
       new Float32Array(memory.buffer, region?.address, (region?.bytes ?? 0) / F32_BYTES);
     this.weights = floats(weights);
     this.gradient = floats(gradient);
-    this.#standardised = floats(standardised);
+    this.standardised = floats(standardised);
     this.logits = floats(logits);
     this.means = floats(means);
     this.scales = floats(scales);
@@ -106,7 +107,7 @@ export class LinearWorkspace {
   standardise(numRows: number): void {
     this.#assertRows(numRows);
     this.#kernels.f16_f32_standardise__simd128(
-      this.#standardised.byteOffset,
+      this.standardised.byteOffset,
       this.features.byteOffset,
       this.means.byteOffset,
       this.scales.byteOffset,
@@ -122,7 +123,7 @@ export class LinearWorkspace {
     this.#assertRows(numRows);
     this.#kernels.f32_f32_f32_gemm__simd128(
       this.logits.byteOffset,
-      this.#standardised.byteOffset,
+      this.standardised.byteOffset,
       this.weights.byteOffset,
       numRows,
       this.shape.numLabels,
@@ -136,7 +137,7 @@ export class LinearWorkspace {
     this.#kernels.f32_f32_f32_outer__simd128(
       this.gradient.byteOffset,
       this.logits.byteOffset,
-      this.#standardised.byteOffset,
+      this.standardised.byteOffset,
       numRows,
       this.shape.numLabels,
       this.cols,

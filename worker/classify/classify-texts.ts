@@ -4,7 +4,7 @@ import type { ClassifierKind } from '../../shards/classify/targets.ts';
 import { err, ok, type Result } from '../../shards/result.ts';
 import type { ClassifierFailure } from './classifier.ts';
 import type { ModelCache } from './model-cache.ts';
-import { featuresOf, recipeName, tokensOf, type FeatureSource } from './text-features.ts';
+import { featuresOf, recipeName, tokensOf, withHashedParts, type FeatureSource } from './text-features.ts';
 
 export interface ClassifyDeps {
   readonly models: ModelCache;
@@ -47,7 +47,7 @@ export async function classifyTexts(
   }
   const textModel = await features.textModel();
   const tokens = texts.map((text) => tokensOf(textModel, text));
-  const [{ features: rows, featureSize, numTokens }, confirmed] = await Promise.all([
+  const [pooled, confirmed] = await Promise.all([
     featuresOf(features, tokens, signal),
     found.value.confirmed ?? ok(found.value.served),
   ]);
@@ -58,6 +58,7 @@ export async function classifyTexts(
   if (model.featureRecipe !== recipeName(features)) {
     return err({ reason: 'other_features', featureRecipe: model.featureRecipe });
   }
+  const { features: rows, featureSize, numTokens } = withHashedParts(pooled, texts);
   return ok({
     version: answering,
     kind: model.kind,

@@ -2,7 +2,7 @@
 import { LABELS_MAX, LABELS_MIN } from '../../shards/classify/limits.ts';
 
 export interface ClassifyLimits {
-  /** Examples of one classifier. Their features, 4.6 kB each, take 230 MB of an object's 10 GB. */
+  /** Examples of one classifier. Their features, 6.9 kB each, take 350 MB of an object's 10 GB. */
   readonly examplesMax: number;
   readonly labelsMin: number;
   readonly labelsMax: number;
@@ -27,7 +27,7 @@ export interface ClassifyLimits {
   readonly batchCharsMax: number;
   /** An upload whose gateway is gone is forgotten after so long. */
   readonly uploadStaleMs: number;
-  /** Versions that are kept; a new one displaces the oldest. 500 labels take 4.6 MB each. */
+  /** Versions that are kept; a new one displaces the oldest. 500 labels take 6.9 MB each. */
   readonly versionsMax: number;
   /** Classifiers of one tenant. */
   readonly classifiersMax: number;

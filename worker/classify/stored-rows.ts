@@ -16,12 +16,14 @@ export interface StoredRowsOptions {
   readonly exampleIdMax: number;
   /** Of the whole training: what its labels leave is for features. */
   readonly bytesMax: number;
-  /** Parts of the features. */
+  /** Parts of the features, the last of them of pieces of words. */
   readonly numParts: number;
+  readonly numHashedParts: number;
 }
 
 /** All examples up to `exampleIdMax`, whose features are there. */
-export function storedTraining({ store, kind, exampleIdMax, bytesMax, numParts }: StoredRowsOptions): StoredTraining {
+export function storedTraining(options: StoredRowsOptions): StoredTraining {
+  const { store, kind, exampleIdMax, bytesMax, numParts, numHashedParts } = options;
   const examples = store.trainingExamples(exampleIdMax);
   const labels = [...new Set(examples.flatMap((example) => example.labels))].sort();
   const indexOf = new Map(labels.map((label, index) => [label, index]));
@@ -40,7 +42,11 @@ export function storedTraining({ store, kind, exampleIdMax, bytesMax, numParts }
   };
   const featureSize = read(0).length;
   const partSize = featureSize / numParts;
-  const cacheBytes = Math.max(0, bytesMax - trainingBytes({ numLabels: labels.length, featureSize, partSize }));
+  const hashedSize = partSize * numHashedParts;
+  const cacheBytes = Math.max(
+    0,
+    bytesMax - trainingBytes({ numLabels: labels.length, featureSize, partSize, hashedSize }),
+  );
   const rowsCached = Math.min(examples.length, Math.floor(cacheBytes / (featureSize * Uint16Array.BYTES_PER_ELEMENT)));
   const cache = new Uint16Array(rowsCached * featureSize);
   const isCached = new Uint8Array(rowsCached);
@@ -57,7 +63,7 @@ export function storedTraining({ store, kind, exampleIdMax, bytesMax, numParts }
     into.set(kept);
   };
   return {
-    source: { featureSize, partSize, targets, readFeatures },
+    source: { featureSize, partSize, hashedSize, targets, readFeatures },
     labels,
     groupOf: Uint32Array.from(examples, ({ group }) => group),
   };

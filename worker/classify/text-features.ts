@@ -1,7 +1,8 @@
 /** Features of texts: tokens from the model's tokenizer, pooled hidden states from its head shard. */
 import { extractFeatures } from '../../shards/client/feature-client.ts';
 import type { FeatureHead } from '../../shards/features/feature-protocol.ts';
-import { FEATURE_RECIPE } from '../../shards/features/recipe.ts';
+import { addHashedNgrams } from '../../shards/features/hashed-ngrams.ts';
+import { CLASSIFIER_NUM_PARTS, FEATURE_RECIPE } from '../../shards/features/recipe.ts';
 import type { Clock } from '../../shards/platform/clock.ts';
 import type { TextModel } from '../tokenizer/text-model.ts';
 
@@ -72,4 +73,16 @@ function differentTexts(texts: readonly (readonly number[])[]) {
     return different.push(tokens) - 1;
   });
   return { different, indexOf };
+}
+
+/** Features of a classifier: those of hidden states, and after them, in each row, pieces of the words of its text. */
+export function withHashedParts({ features, featureSize, partSize, ...rest }: TextFeatures, texts: readonly string[]) {
+  const widerSize = partSize * CLASSIFIER_NUM_PARTS;
+  const wider = new Float32Array(texts.length * widerSize);
+  for (const [row, text] of texts.entries()) {
+    const start = row * widerSize;
+    wider.set(features.subarray(row * featureSize, (row + 1) * featureSize), start);
+    addHashedNgrams(text, wider.subarray(start + featureSize, start + widerSize));
+  }
+  return { ...rest, partSize, features: wider, featureSize: widerSize };
 }

@@ -5,13 +5,13 @@
 import type { Checkpoints } from '../../shards/classify/cross-validate.ts';
 import { train, type Trained } from '../../shards/classify/train.ts';
 import type { Work } from '../../shards/classify/training-rows.ts';
-import { FEATURE_RECIPE } from '../../shards/features/recipe.ts';
+import { CLASSIFIER_NUM_PARTS, FEATURE_RECIPE } from '../../shards/features/recipe.ts';
 import { f32ToF16 } from '../../wasm/host/f16.ts';
 import { bytesToFloats, floatBytes, type BlobStore } from './blob-store.ts';
 import type { ClassifierState, ClassifierStore, TrainingState } from './classifier-store.ts';
 import type { TrainingPace } from './limits.ts';
 import { storedTraining } from './stored-rows.ts';
-import { featuresOf, recipeName, tokensOf, type FeatureSource } from './text-features.ts';
+import { featuresOf, recipeName, tokensOf, withHashedParts, type FeatureSource } from './text-features.ts';
 import type { TrainingLease } from './training-lease.ts';
 
 export interface TrainingDeps {
@@ -88,7 +88,7 @@ export class TrainingRun {
     const recipe = recipeName(features);
     const missing = store.withoutFeatures(recipe, this.#training.exampleIdMax, pace.featureTextsMax);
     const model = await features.textModel();
-    const batch: { readonly id: number; readonly tokens: readonly number[] }[] = [];
+    const batch: { readonly id: number; readonly text: string; readonly tokens: readonly number[] }[] = [];
     let numTokens = 0;
     for (const { id, text } of missing) {
       const tokens = tokensOf(model, text);
@@ -96,11 +96,13 @@ export class TrainingRun {
       if (batch.length > 0 && numTokens > pace.featureTokensMax) {
         break;
       }
-      batch.push({ id, tokens });
+      batch.push({ id, text, tokens });
     }
-    const texts = batch.map(({ tokens }) => tokens);
-    const { features: rows, featureSize } = await featuresOf(features, texts, this.#stop.signal);
+    const tokens = batch.map((example) => example.tokens);
+    const pooled = await featuresOf(features, tokens, this.#stop.signal);
     this.#stop.signal.throwIfAborted();
+    const texts = batch.map(({ text }) => text);
+    const { features: rows, featureSize } = withHashedParts(pooled, texts);
     store.writeFeatures(
       recipe,
       batch.map(({ id }, row) => ({ id, features: toF16(rows.subarray(row * featureSize, (row + 1) * featureSize)) })),
@@ -134,13 +136,19 @@ export class TrainingRun {
     const { store, features, kernels, pace } = this.#deps;
     const { exampleIdMax } = this.#training;
     const { kind } = this.#state;
-    const numParts = FEATURE_RECIPE.parts.length;
-    const stored = storedTraining({ store, kind, exampleIdMax, bytesMax: pace.trainingBytesMax, numParts });
+    const stored = storedTraining({
+      store,
+      kind,
+      exampleIdMax,
+      bytesMax: pace.trainingBytesMax,
+      numParts: CLASSIFIER_NUM_PARTS,
+      numHashedParts: FEATURE_RECIPE.numHashedParts,
+    });
     return train({
       ...stored,
       kernels,
       featureRecipe: recipeName(features),
-      checkpoints: blobCheckpoints(store.blobs),
+      checkpoints: blobCheckpoints(store.blobs, recipeName(features)),
       onProgress: (fraction) => {
         this.#fraction = Math.max(this.#fraction, fraction);
       },
@@ -153,14 +161,16 @@ export function removeCheckpoints(blobs: BlobStore): void {
   blobs.removeAll(CHECKPOINT_PREFIX);
 }
 
-function blobCheckpoints(blobs: BlobStore): Checkpoints {
+/** What was learnt from the features of another recipe is of no use, and of another size. */
+function blobCheckpoints(blobs: BlobStore, recipe: string): Checkpoints {
+  const prefix = `${CHECKPOINT_PREFIX}${recipe}-`;
   return {
     load: (key) => {
-      const bytes = blobs.read(CHECKPOINT_PREFIX + key);
+      const bytes = blobs.read(prefix + key);
       return bytes === null ? null : bytesToFloats(bytes);
     },
-    save: (key, values) => blobs.write(CHECKPOINT_PREFIX + key, floatBytes(values)),
-    remove: (key) => blobs.remove(CHECKPOINT_PREFIX + key),
+    save: (key, values) => blobs.write(prefix + key, floatBytes(values)),
+    remove: (key) => blobs.remove(prefix + key),
   };
 }
 

@@ -26,7 +26,8 @@ export async function prepareDefaultModel(modelSha256: string): Promise<Measured
   return model.file.sha256 === modelSha256 ? model : prepareWhenUnlocked(DEFAULT_MODEL_NAME);
 }
 
-async function prepareWhenUnlocked(model: string | undefined): Promise<MeasuredModel> {
+/** Of the registry; undefined for `LAMINA_MODEL_FILE` or else the default model. */
+export async function prepareWhenUnlocked(model: string | undefined): Promise<MeasuredModel> {
   const deadline = performance.now() + UNLOCKED_MS_MAX;
   for (;;) {
     try {

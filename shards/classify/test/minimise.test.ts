@@ -7,6 +7,7 @@ import { HISTORY_BYTES_MAX, HISTORY_MAX, ITERATIONS_MAX } from '../limits.ts';
 import { historyLength, minimise, type Minimum, type Problem, SearchMemory, type Tolerance } from '../minimise.ts';
 import { evaluate } from '../objective.ts';
 import { Targets, type ClassifierKind } from '../targets.ts';
+import { WithinScatter } from '../within-scatter.ts';
 import { finish, rowsOf, synthetic } from './synthetic.ts';
 
 const kernels = await loadKernels();
@@ -97,22 +98,24 @@ describe('minimise', () => {
 
 describe('evaluate', () => {
   it.each(['single', 'multi'] as const)('has the gradient of its %s loss', (kind: ClassifierKind) => {
-    const set = synthetic({ numLabels: 3, numExamples: 24, featureSize: 12, noise: 1, seed: 3 });
+    const set = synthetic({ numLabels: 3, numExamples: 24, featureSize: 16, noise: 1, seed: 3 });
     const labels = set.labels.map((label, row) =>
       kind === 'multi' && row % 4 === 0 ? [label, (label + 1) % 3] : [label],
     );
-    const source = rowsOf(set.features, 12, new Targets(kind, 3, labels));
-    const workspace = new LinearWorkspace(kernels, { numLabels: 3, featureSize: 12, partSize: 12, batchRowsMax: 64 });
+    const source = rowsOf(set.features, 16, new Targets(kind, 3, labels));
+    const workspace = new LinearWorkspace(kernels, { numLabels: 3, featureSize: 16, partSize: 16, batchRowsMax: 64 });
     workspace.scales.fill(0.7);
     const random = new Random(8);
     workspace.weights.forEach((_, at) => (workspace.weights[at] = random.normal()));
     // More than one batch, and not all rows.
     const rows = Uint32Array.from({ length: 70 }, (_, at) => at + 1);
-    const valueAt = (): number => finish(evaluate(workspace, source, rows, 2));
+    const scatter = new WithinScatter(kernels, workspace, 1);
+    finish(scatter.measure(source, rows));
+    const valueAt = (): number => finish(evaluate(workspace, scatter, source, rows, 2));
     valueAt();
     const gradient = workspace.gradient.slice();
     for (let label = 0; label < 3; label++) {
-      for (const col of [0, 5, 11, 12]) {
+      for (const col of [0, 5, 15, 16]) {
         const at = label * workspace.cols + col;
         const weight = workspace.weights[at] ?? 0;
         const [up, down] = [0.05, -0.05].map((step) => {

@@ -41,6 +41,7 @@ export function rowsOf(features: Uint16Array, featureSize: number, targets: Targ
   return {
     featureSize,
     partSize: featureSize,
+    hashedSize: 0,
     targets,
     readFeatures: (row, into) => into.set(features.subarray(row * featureSize, (row + 1) * featureSize)),
   };
