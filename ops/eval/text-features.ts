@@ -24,7 +24,7 @@ export async function featuresOfTexts(
     const piece = texts.slice(start, start + FEATURE_LIMITS.textsMax).map((text) => tokenizer.encode(text));
     const request = { requestId: `texts-${start}`, texts: piece, parts, windowTokens };
     const matrix = await extractFeatures(request, { heads: [features], clock: systemClock, signal });
-    pieces.push(matrix.features as Float32Array<ArrayBuffer>);
+    pieces.push(matrix.features);
     onProgress(start + piece.length);
   }
   ring.close('all texts are done');

@@ -46,7 +46,7 @@ function expected(weights: Float32Array, cols: number, rows: readonly Float32Arr
   for (const part of [0, 1]) {
     const start = part * PART_SIZE;
     const centred = [...new Set(labels)].flatMap((label) => {
-      const own = rows.filter((_, row) => label >= 0 && labels[row] === label).map((row) => [...row.slice(start)]);
+      const own = rows.filter((_, row) => label >= 0 && labels[row] === label).map((row) => row.slice(start));
       return own.map((row) =>
         Array.from({ length: PART_SIZE }, (_, at) => {
           const mean = own.reduce((sum, other) => sum + (other[at] ?? 0), 0) / own.length;
