@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { conversionOutcome, isOutcome } from '../../testing/conversion-outcome.ts';
 import { encodeGguf, type GgufContent, type GgufTensor, type GgufValue } from '../../testing/gguf-writer.ts';
 import { tinyGgufContent } from '../../testing/tiny-model.ts';
-import { ConvertError, type ConvertErrorCode } from '../convert-error.ts';
-import { convertModel } from '../convert-model.ts';
+import type { ConvertErrorCode } from '../convert-error.ts';
 import { SOURCE_LIMITS } from '../limits.ts';
 import { openSourceModel } from '../open-source-model.ts';
 
@@ -23,25 +23,8 @@ const content = tinyGgufContent({ shape: { numLayers: 1 } });
 const good = encodeGguf(content);
 const dataStart = good.length - content.tensors.reduce((sum, { data }) => sum + Math.ceil(data.length / 32) * 32, 0);
 
-/** Code of the error, or null when the file was accepted. Anything but a ConvertError fails the test. */
-async function outcome(bytes: Uint8Array): Promise<ConvertErrorCode | null> {
-  const source = path.join(root, 'case.gguf');
-  await writeFile(source, bytes);
-  try {
-    await convertModel({ source, outDir: path.join(root, 'out'), modelName: 'case' });
-    return null;
-  } catch (error) {
-    if (error instanceof ConvertError) {
-      return error.code;
-    }
-    throw error;
-  }
-}
-
-/** What a fuzzed file may come to; that it came to anything, without a throw, is the point. */
-function isOutcome(code: ConvertErrorCode | null): boolean {
-  return code === null || code.length > 0;
-}
+const outcome = (bytes: Uint8Array): Promise<ConvertErrorCode | null> =>
+  conversionOutcome(path.join(root, 'case.gguf'), bytes);
 
 function patched(offset: number, write: (view: DataView, offset: number) => void): Uint8Array {
   const bytes = good.slice();

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { conversionOutcome, isOutcome } from '../../testing/conversion-outcome.ts';
 import { writeTinyHuggingFace } from '../../testing/tiny-hugging-face.ts';
-import { ConvertError, type ConvertErrorCode } from '../convert-error.ts';
-import { convertModel } from '../convert-model.ts';
+import type { ConvertErrorCode } from '../convert-error.ts';
 import { SOURCE_LIMITS } from '../limits.ts';
 import { openSourceModel } from '../open-source-model.ts';
 
@@ -22,23 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-async function outcome(bytes: Uint8Array): Promise<ConvertErrorCode | null> {
-  await writeFile(source, bytes);
-  try {
-    await convertModel({ source, outDir: path.join(root, 'out'), modelName: 'case' });
-    return null;
-  } catch (error) {
-    if (error instanceof ConvertError) {
-      return error.code;
-    }
-    throw error;
-  }
-}
-
-/** What a fuzzed file may come to; that it came to anything, without a throw, is the point. */
-function isOutcome(code: ConvertErrorCode | null): boolean {
-  return code === null || code.length > 0;
-}
+const outcome = (bytes: Uint8Array): Promise<ConvertErrorCode | null> => conversionOutcome(source, bytes);
 
 interface Entry {
   dtype: unknown;
