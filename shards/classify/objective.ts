@@ -8,6 +8,12 @@ import { lossOf } from './loss.ts';
 import { standardisedBatches, type TrainingRows, type Work } from './training-rows.ts';
 import type { WithinScatter } from './within-scatter.ts';
 
+/**
+ * Weights of pieces of words are penalised so much more: as if those features were half as long. At their full length
+ * CLINC150 loses a point of accuracy.
+ */
+const HASHED_PENALTY = 4;
+
 /** @returns the objective at `workspace.weights`, and leaves its gradient in `workspace.gradient`. */
 export function* evaluate(
   workspace: LinearWorkspace,
@@ -29,19 +35,26 @@ export function* evaluate(
     workspace.addGradient(batch.length);
     yield 2 * batch.length * numLabels * cols;
   }
-  const penalty = regularise(workspace, rows.length, c) + (yield* scatter.penalise(1 / (c * rows.length)));
+  const penalty = regularise(workspace, source, rows.length, c) + (yield* scatter.penalise(1 / (c * rows.length)));
   return sum / rows.length + penalty;
 }
 
 /** Turns the sum of gradients into that of the objective. @returns the part of the weights. */
-function regularise({ weights, gradient, cols, shape }: LinearWorkspace, numRows: number, c: number): number {
+function regularise(
+  { weights, gradient, cols, shape }: LinearWorkspace,
+  { hashedSize }: TrainingRows,
+  numRows: number,
+  c: number,
+): number {
+  const { featureSize } = shape;
   const strength = 1 / (c * numRows);
   let squares = 0;
   for (let start = 0; start < weights.length; start += cols) {
     for (let col = 0; col < cols; col++) {
-      const weight = col < shape.featureSize ? (weights[start + col] ?? 0) : 0;
-      squares += weight * weight;
-      gradient[start + col] = (gradient[start + col] ?? 0) / numRows + strength * weight;
+      const factor = col < featureSize - hashedSize ? 1 : col < featureSize ? HASHED_PENALTY : 0;
+      const weight = weights[start + col] ?? 0;
+      squares += factor * weight * weight;
+      gradient[start + col] = (gradient[start + col] ?? 0) / numRows + strength * factor * weight;
     }
   }
   return 0.5 * strength * squares;

@@ -102,8 +102,8 @@ describe('evaluate', () => {
     const labels = set.labels.map((label, row) =>
       kind === 'multi' && row % 4 === 0 ? [label, (label + 1) % 3] : [label],
     );
-    const source = rowsOf(set.features, 16, new Targets(kind, 3, labels));
-    const workspace = new LinearWorkspace(kernels, { numLabels: 3, featureSize: 16, partSize: 16, batchRowsMax: 64 });
+    const source = { ...rowsOf(set.features, 16, new Targets(kind, 3, labels)), partSize: 8, hashedSize: 8 };
+    const workspace = new LinearWorkspace(kernels, { numLabels: 3, featureSize: 16, partSize: 8, batchRowsMax: 64 });
     workspace.scales.fill(0.7);
     const random = new Random(8);
     workspace.weights.forEach((_, at) => (workspace.weights[at] = random.normal()));
